@@ -1,0 +1,270 @@
+"""Clients, one a platform, and their devices.
+
+A client is made at the first question about its devices and lives until `clear_backends`. Devices are jaxlib's own
+objects; each knows its client (`device.client`).
+"""
+
+import contextlib
+import contextvars
+import threading
+
+from . import plugins
+from .options import options
+
+_lock = threading.RLock()
+_clients: dict = {}
+_failures: dict = {}
+_default: list = []
+_default_device = contextvars.ContextVar("cyxla_default_device", default=None)
+_global_default_device = None
+
+# What a user may call a platform, and the names that plugins register under.
+ALIASES = {"gpu": ("cuda", "rocm"), "cuda": ("cuda",), "rocm": ("rocm",)}
+
+
+def _make_cpu_client():
+    # The handlers pass on custom call targets registered through jaxlib before this client or after it.
+    from jaxlib import xla_client
+
+    from . import xla
+
+    xla_client.register_custom_call_handler("cpu", xla.jaxlib.register_custom_call_target)
+    xla_client.register_custom_type_handler("cpu", xla.jaxlib.register_custom_type)
+    count = options.num_cpu_devices
+    return xla.jaxlib.get_tfrt_cpu_client(
+        asynchronous=options.cpu_enable_async_dispatch, num_devices=count if count > 0 else None
+    )
+
+
+def _requested_platforms():
+    """Platforms in order of preference, and whether the user named them (then each must start)."""
+    if options.platforms:
+        names = []
+        for name in options.platforms.split(","):
+            name = name.strip().lower()
+            if name in ALIASES:
+                known = [alias for alias in ALIASES[name] if plugins.find(alias)]
+                names.extend(known or ALIASES[name][:1])
+            elif name:
+                names.append(name)
+        return names, True
+    return [*plugins.names(), "cpu"], False
+
+
+def _start(platform):
+    """The client of one platform, made now if need be; RuntimeError if it does not start."""
+    client = _clients.get(platform)
+    if client is not None:
+        return client
+    with _lock:
+        client = _clients.get(platform)
+        if client is None:
+            if platform == "cpu":
+                client = _make_cpu_client()
+            else:
+                client = plugins.make_client(platform)
+            if client.device_count() == 0:
+                raise RuntimeError(f"platform {platform!r} has started but has no devices")
+            _clients[platform] = client
+    return client
+
+
+def _default_client():
+    if _default:
+        return _default[0]
+    with _lock:
+        if _default:
+            return _default[0]
+        platforms, explicit = _requested_platforms()
+        for platform in platforms:
+            try:
+                client = _start(platform)
+            except Exception as error:
+                if explicit:
+                    raise RuntimeError(
+                        f"Unable to initialize backend {platform!r}: {error} (JAX_PLATFORMS or the option "
+                        f"'jax_platforms' asks for {options.platforms!r}; set it to '' to choose what is available)"
+                    ) from error
+                _failures[platform] = str(error)
+                continue
+            if not _default:
+                _default.append(client)
+            if not explicit:
+                break
+        if not _default:
+            raise RuntimeError(f"no platform could be started; tried {platforms}: {_failures}")
+        return _default[0]
+
+
+def get_client(platform=None):
+    """The client of a platform (`"cpu"`, `"gpu"`, `"cuda"`, ...; None for the default one).
+
+    Raises RuntimeError when the platform is unknown, is excluded by JAX_PLATFORMS, or fails to start.
+    """
+    if platform is None:
+        return _default_client()
+    if not isinstance(platform, str):
+        # A client stands for itself, as in `devices(backend=client)`.
+        return platform
+    client = _clients.get(platform)
+    if client is not None:
+        return client
+    wanted = ALIASES.get(platform, (platform,))
+    requested, explicit = _requested_platforms()
+    for name in wanted:
+        if name == "cpu" and not explicit:
+            return _start("cpu")
+        if name in requested:
+            try:
+                return _start(name)
+            except RuntimeError as error:
+                if len(wanted) == 1:
+                    raise RuntimeError(f"Backend {platform!r} failed to initialize: {error}") from error
+                _failures[name] = str(error)
+    reasons = "".join(f" ({name}: {why})" for name, why in _failures.items() if name in wanted)
+    raise RuntimeError(
+        f"Unknown backend: {platform!r} requested, but no platforms that are instances of {platform} are present."
+        f"{reasons} Platforms present are: {', '.join(_present())}"
+    )
+
+
+def _present():
+    _default_client()
+    requested, explicit = _requested_platforms()
+    return sorted(_clients) if explicit else sorted({*_clients, "cpu"})
+
+
+def clients():
+    """The clients started so far, by platform."""
+    return dict(_clients)
+
+
+def is_started():
+    """Whether any client exists yet."""
+    return bool(_clients)
+
+
+def devices(backend=None):
+    """All devices of a backend, those of other processes included.
+
+    Raises RuntimeError for an unknown backend.
+    """
+    return get_client(backend).devices()
+
+
+def local_devices(process_index=None, backend=None, host_id=None):
+    """The devices of one process, this one by default.
+
+    Raises ValueError for a process that does not exist, RuntimeError for an unknown backend.
+    """
+    if host_id is not None:
+        process_index = host_id
+    client = get_client(backend)
+    if process_index is None:
+        process_index = client.process_index()
+    found = [device for device in client.devices() if device.process_index == process_index]
+    if not found and process_index not in {device.process_index for device in client.devices()}:
+        raise ValueError(f"Unknown process_index {process_index}")
+    return found
+
+
+def device_count(backend=None):
+    """The number of devices of a backend, those of other processes included."""
+    return get_client(backend).device_count()
+
+
+def local_device_count(backend=None):
+    """The number of devices of a backend that belong to this process."""
+    return get_client(backend).local_device_count()
+
+
+def default_backend():
+    """The platform that computations run on when nothing else is asked for: `"cpu"`, `"gpu"`, `"tpu"`."""
+    return public_platform(_default_client())
+
+
+def public_platform(client):
+    """A client's platform as users name it: any GPU is `"gpu"`."""
+    name = client.platform
+    return "gpu" if name in ("cuda", "rocm") else name
+
+
+def process_index(backend=None):
+    """The index of this process among those that compute together."""
+    return get_client(backend).process_index()
+
+
+def process_count(backend=None):
+    """The number of processes that compute together."""
+    return max(device.process_index for device in get_client(backend).devices()) + 1
+
+
+def process_indices(backend=None):
+    """The indices of all processes that compute together."""
+    return list(range(process_count(backend)))
+
+
+def host_count(backend=None):
+    """Another name of `process_count`."""
+    return process_count(backend)
+
+
+def host_id(backend=None):
+    """Another name of `process_index`."""
+    return process_index(backend)
+
+
+def default_device():
+    """The device that new arrays are put on: that of `default_device_scope`, else the first of the default backend."""
+    device = _default_device.get() or _global_default_device
+    if device is not None:
+        return local_devices(backend=device)[0] if isinstance(device, str) else device
+    return _default_client().local_devices()[0]
+
+
+def set_default_device(device):
+    """Makes a device (or the first of a platform given by name) the default; None restores the first of all."""
+    global _global_default_device
+    _global_default_device = device
+
+
+@contextlib.contextmanager
+def default_device_scope(device):
+    """Makes a device the default within a `with` block, in this thread or task only."""
+    token = _default_device.set(device)
+    try:
+        yield device
+    finally:
+        _default_device.reset(token)
+
+
+def clear_backends():
+    """Drops every client, so that the next use starts afresh. Arrays and executables of the old ones stay valid."""
+    from . import buffers
+
+    with _lock:
+        _clients.clear()
+        _failures.clear()
+        _default.clear()
+        buffers.forget_targets()
+
+
+def runtime_error_class():
+    """The class of errors that XLA raises: `jax.errors.JaxRuntimeError`."""
+    from . import xla
+
+    return xla.JaxRuntimeError
+
+
+def device_class():
+    """The class of devices, `jax.Device`."""
+    from . import xla
+
+    return xla.jaxlib.Device
+
+
+def runtime_versions():
+    """Release numbers of what runs below: jaxlib, and the platform's own text for each started client."""
+    from . import xla
+
+    return {"jaxlib": xla.JAXLIB_VERSION, **{name: client.platform_version for name, client in _clients.items()}}
