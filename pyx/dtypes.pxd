@@ -39,3 +39,14 @@ cdef int scalar_code(object value) except -1
 # promotion (the caller then calls promotion_error). Honours numpy_dtype_promotion='strict' by way of the Python side.
 cdef int promote(int node_a, int node_b) noexcept
 cpdef object promotion_error(int node_a, int node_b)
+
+# ---- beyond the declarations above ----
+cdef int scalar_code_or_none(object value) noexcept     # as scalar_code, but -1 without an exception for other objects
+cpdef str code_name(int code)                           # "float32"
+cpdef str code_short_name(int code)                     # "f32"
+cpdef str code_mlir(int code)                           # "f32", "complex<f32>"; of an extended dtype, of its physical one
+cpdef tuple code_physical_shape(int code)               # trailing dimensions of an extended dtype's physical array, or ()
+cpdef int register_alias(object key, int code) except -1    # dtype_code(key) == code from now on
+cpdef list extended_codes()
+cpdef int promote_nodes(nodes) except -1                # join of any number of nodes; raises where there is none
+cpdef int requested_code(object dtype) except -1        # canonical code of a dtype the user named, warns on truncation

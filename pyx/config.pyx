@@ -1,0 +1,159 @@
+"""Values of the configuration options: global ones, overrides of each thread, and the C flags derived from them.
+
+The options themselves (names, types, documentation) are a table in cyxla._core.config, which defines them here by number.
+"""
+
+import threading
+
+from cpython.object cimport PyObject
+
+cdef extern from *:
+    """
+    #include "thread_flags.h"
+    static thread_local cyxla::ThreadFlags cyxla_thread_flags_storage = {};
+    static inline cyxla::ThreadFlags* cyxla_thread_flags_pointer() { return &cyxla_thread_flags_storage; }
+    """
+    ThreadFlags* flags_storage "cyxla_thread_flags_pointer" () noexcept nogil
+
+cdef list global_values = []
+cdef list key_options = []        # numbers of the options that take part in the epoch
+cdef dict numbers = {}            # name -> number
+cdef dict epochs = {}             # values of key_options -> epoch
+cdef long global_version = 1
+cdef object local = threading.local()
+cdef object NO_OVERRIDE = object()
+
+
+cdef inline object option(str name, dict overrides, object default):
+    cdef object number = numbers.get(name)
+    if number is None:
+        return default
+    if overrides is not None:
+        value = overrides.get(number, NO_OVERRIDE)
+        if value is not NO_OVERRIDE:
+            return value
+    return global_values[<Py_ssize_t> number]
+
+
+cdef int refresh(ThreadFlags* flags) except -1:
+    cdef dict overrides = local.overrides if flags.overridden else None
+    cdef list key = []
+    cdef object number, value
+    for number in key_options:
+        value = global_values[<Py_ssize_t> number]
+        if overrides is not None:
+            value = overrides.get(number, value)
+        key.append(value)
+    cdef tuple frozen = tuple(key)
+    cdef object epoch = epochs.get(frozen)
+    if epoch is None:
+        epoch = len(epochs) + 1
+        epochs[frozen] = epoch
+    flags.epoch = epoch
+    flags.x64 = bool(option("jax_enable_x64", overrides, False))
+    flags.strict_promotion = option("jax_numpy_dtype_promotion", overrides, "standard") == "strict"
+    value = option("jax_numpy_rank_promotion", overrides, "allow")
+    flags.rank_promotion = 0 if value == "allow" else 1 if value == "warn" else 2
+    flags.disable_jit = bool(option("jax_disable_jit", overrides, False))
+    flags.debug_nans = bool(option("jax_debug_nans", overrides, False))
+    flags.debug_infs = bool(option("jax_debug_infs", overrides, False))
+    flags.check_tracer_leaks = bool(option("jax_check_tracer_leaks", overrides, False))
+    flags.log_compiles = bool(option("jax_log_compiles", overrides, False))
+    flags.explain_cache_misses = bool(option("jax_explain_cache_misses", overrides, False))
+    flags.enable_checks = bool(option("jax_enable_checks", overrides, False))
+    flags.no_tracing = bool(option("jax_no_tracing", overrides, False))
+    flags.no_execution = bool(option("jax_no_execution", overrides, False))
+    flags.transfer_guard = 0
+    for name in ("jax_transfer_guard", "jax_transfer_guard_host_to_device",
+                 "jax_transfer_guard_device_to_device", "jax_transfer_guard_device_to_host"):
+        if option(name, overrides, None) not in (None, "allow"):
+            flags.transfer_guard = 1
+    flags.version = global_version
+    return 0
+
+
+cdef ThreadFlags* thread_flags() noexcept:
+    cdef ThreadFlags* flags = flags_storage()
+    if flags.version != global_version:
+        refresh(flags)
+    return flags
+
+
+cdef long config_epoch() noexcept:
+    return thread_flags().epoch
+
+
+def define(str name, object default, bint in_key):
+    """Adds an option and returns its number. Those in the key must have hashable values."""
+    global global_version
+    if name in numbers:
+        raise ValueError(f"the option {name} exists already")
+    number = len(global_values)
+    global_values.append(default)
+    numbers[name] = number
+    if in_key:
+        key_options.append(number)
+        epochs.clear()
+    global_version += 1
+    return number
+
+
+def get(Py_ssize_t number):
+    """The value that holds in this thread."""
+    cdef ThreadFlags* flags = flags_storage()
+    if flags.overridden:
+        value = (<dict> local.overrides).get(number, NO_OVERRIDE)
+        if value is not NO_OVERRIDE:
+            return value
+    return global_values[number]
+
+
+def get_global(Py_ssize_t number):
+    """The value that holds in threads without an override."""
+    return global_values[number]
+
+
+def set_global(Py_ssize_t number, object value):
+    """Sets the value for all threads that do not override it."""
+    global global_version
+    hash(value)
+    global_values[number] = value
+    global_version += 1
+
+
+def push(Py_ssize_t number, object value):
+    """Overrides an option in this thread. Returns what `pop` needs to restore the state before."""
+    cdef ThreadFlags* flags = flags_storage()
+    cdef dict overrides
+    hash(value)
+    if flags.overridden:
+        overrides = local.overrides
+    else:
+        overrides = local.overrides = {}
+    previous = overrides.get(number, NO_OVERRIDE)
+    overrides[number] = value
+    flags.overridden = len(overrides)
+    refresh(flags)
+    return previous
+
+
+def pop(Py_ssize_t number, object previous):
+    """Ends an override; `previous` is what `push` returned."""
+    cdef ThreadFlags* flags = flags_storage()
+    cdef dict overrides = local.overrides
+    if previous is NO_OVERRIDE:
+        del overrides[number]
+    else:
+        overrides[number] = previous
+    flags.overridden = len(overrides)
+    refresh(flags)
+
+
+def epoch():
+    """A number that is equal for equal trace-relevant configurations."""
+    return config_epoch()
+
+
+def overrides():
+    """This thread's overrides, by option number; for handing them to another thread with `push`."""
+    return dict(local.overrides) if flags_storage().overridden else {}
