@@ -9,6 +9,7 @@ struct ThreadFlags {
   long epoch;             // equal for two moments exactly when all trace-relevant options are equal
   int overridden;         // options that this thread has overridden by context managers
   int x64;
+  int explicit_x64;       // 64-bit dtypes asked for by name while x64 is off: 0 warn, 1 error, 2 allow
   int strict_promotion;   // numpy_dtype_promotion == 'strict'
   int rank_promotion;     // 0 allow, 1 warn, 2 raise
   int disable_jit;

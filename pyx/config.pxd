@@ -6,6 +6,7 @@ cdef extern from "thread_flags.h" nogil:
         long epoch
         int overridden
         int x64
+        int explicit_x64
         int strict_promotion
         int rank_promotion
         int disable_jit

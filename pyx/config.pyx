@@ -19,6 +19,7 @@ cdef list global_values = []
 cdef list key_options = []        # numbers of the options that take part in the epoch
 cdef dict numbers = {}            # name -> number
 cdef dict epochs = {}             # values of key_options -> epoch
+cdef long last_epoch = 0
 cdef long global_version = 1
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
@@ -36,6 +37,7 @@ cdef inline object option(str name, dict overrides, object default):
 
 
 cdef int refresh(ThreadFlags* flags) except -1:
+    global last_epoch
     cdef dict overrides = local.overrides if flags.overridden else None
     cdef list key = []
     cdef object number, value
@@ -47,11 +49,14 @@ cdef int refresh(ThreadFlags* flags) except -1:
     cdef tuple frozen = tuple(key)
     cdef object epoch = epochs.get(frozen)
     if epoch is None:
-        epoch = len(epochs) + 1
+        last_epoch += 1
+        epoch = last_epoch
         epochs[frozen] = epoch
     flags.epoch = epoch
     flags.x64 = bool(option("jax_enable_x64", overrides, False))
     flags.strict_promotion = option("jax_numpy_dtype_promotion", overrides, "standard") == "strict"
+    value = option("jax_explicit_x64_dtypes", overrides, "warn")
+    flags.explicit_x64 = 0 if value == "warn" else 1 if value == "error" else 2
     value = option("jax_numpy_rank_promotion", overrides, "allow")
     flags.rank_promotion = 0 if value == "allow" else 1 if value == "warn" else 2
     flags.disable_jit = bool(option("jax_disable_jit", overrides, False))
@@ -85,15 +90,16 @@ cdef long config_epoch() noexcept:
 
 def define(str name, object default, bint in_key):
     """Adds an option and returns its number. Those in the key must have hashable values."""
-    global global_version
+    global global_version, epochs
     if name in numbers:
         raise ValueError(f"the option {name} exists already")
     number = len(global_values)
     global_values.append(default)
     numbers[name] = number
     if in_key:
+        hash(default)
         key_options.append(number)
-        epochs.clear()
+        epochs = {key + (default,): known for key, known in epochs.items()}     # caches filled before stay valid
     global_version += 1
     return number
 

@@ -337,7 +337,7 @@ cdef int fill_tables() except -1:
                 if not x64:
                     code_a, code_b = info[code_a].canonical, info[code_b].canonical
                 weak = a & b & 1
-                if weak:
+                if weak and mode < 2:       # all operands weak: their dtypes join, and the result is weak
                     joined = joins[code_a][code_b]
                 else:
                     joined = joins[weak_node(code_a) if a & 1 else code_a][weak_node(code_b) if b & 1 else code_b]
@@ -431,14 +431,22 @@ def promote_codes(int code_a, int code_b):
 # ---- Dtypes that a user asks for ----
 
 cpdef int requested_code(object dtype) except -1:
-    """The canonical code of a dtype that the user asked for, with a warning where that makes it narrower."""
+    """The code of a dtype that the user asked for: canonical, with a warning or error where that makes it narrower."""
     cdef int code = dtype_code(dtype)
-    cdef int canonical = canonicalize_code(code)
-    if canonical != code and dtype is not int and dtype is not float and dtype is not complex and dtype is not None:
-        warnings.warn(
-            f"The dtype {names[code]} was requested, but 64-bit types are off: {names[canonical]} is used. "
-            "To have 64 bits, set JAX_ENABLE_X64=1 in the environment or call config.update('jax_enable_x64', True).",
-            UserWarning, stacklevel=2)
+    cdef ThreadFlags* flags = thread_flags()
+    cdef int canonical = code if flags.x64 else info[code].canonical
+    if canonical == code:
+        return code
+    if dtype is int or dtype is float or dtype is complex or dtype is None:
+        return canonical
+    if flags.explicit_x64 == 2:
+        return code
+    hint = ("To have 64 bits, set JAX_ENABLE_X64=1 in the environment or call config.update('jax_enable_x64', True), "
+            "or for single arrays config.update('jax_explicit_x64_dtypes', 'allow').")
+    if flags.explicit_x64 == 1:
+        raise ValueError(f"The dtype {names[code]} was requested, but 64-bit types are off. {hint}")
+    warnings.warn(f"The dtype {names[code]} was requested, but 64-bit types are off: {names[canonical]} is used. {hint}",
+                  UserWarning, stacklevel=2)
     return canonical
 
 
