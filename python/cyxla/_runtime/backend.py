@@ -31,9 +31,10 @@ def _make_cpu_client():
     xla_client.register_custom_call_handler("cpu", xla.jaxlib.register_custom_call_target)
     xla_client.register_custom_type_handler("cpu", xla.jaxlib.register_custom_type)
     count = options.num_cpu_devices
-    return xla.jaxlib.get_tfrt_cpu_client(
-        asynchronous=options.cpu_enable_async_dispatch, num_devices=count if count > 0 else None
-    )
+    with xla.quiet():
+        return xla.jaxlib.get_tfrt_cpu_client(
+            asynchronous=options.cpu_enable_async_dispatch, num_devices=count if count > 0 else None
+        )
 
 
 def _requested_platforms():
@@ -130,7 +131,7 @@ def get_client(platform=None):
 
 def _present():
     _default_client()
-    requested, explicit = _requested_platforms()
+    _, explicit = _requested_platforms()
     return sorted(_clients) if explicit else sorted({*_clients, "cpu"})
 
 

@@ -5,8 +5,6 @@ A call is two steps of jaxlib: `execute_sharded`, which starts the program (3 to
 `disassemble_into_single_device_arrays` would do without handlers, but imports jax at every call.
 """
 
-from . import buffers
-
 
 class Runner:
     """One executable on one device, ready to run.
@@ -29,8 +27,7 @@ def prepare(executable, out_avals, device):
     """A Runner of an executable whose results have the given avals (anything with `shape` and `dtype`)."""
     from . import xla
 
-    sharding = buffers.sharding_of(device)
-    handlers = [xla.result_handler(aval, sharding) for aval in out_avals]
+    handlers = [xla.result_handler(aval, device) for aval in out_avals]
     return Runner(executable, handlers, xla.jaxlib.ExecuteResults.consume_with_handlers)
 
 
