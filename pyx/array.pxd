@@ -1,0 +1,32 @@
+# The array type that users see. Array is the base of everything array-like and alone has the operators; ArrayImpl is the
+# concrete array, Tracer (core.pxd) the abstract one.
+from cyxla._engine.aval cimport ShapedArray
+
+cdef enum Op:
+    ADD, SUB, MUL, TRUEDIV, FLOORDIV, MOD, DIVMOD, POW, MATMUL
+    AND, OR, XOR, LSHIFT, RSHIFT
+    EQ, NE, LT, LE, GT, GE
+    NEG, POS, ABS, INVERT, ROUND
+    GETITEM, ITER
+    N_OPS
+
+cdef class Array:
+    cdef readonly ShapedArray aval
+    cdef object __weakref__
+
+cdef class ArrayImpl(Array):
+    cdef object buffer_      # jaxlib's array, or None while the value lives on the host only
+    cdef object host_        # a read-only numpy array, or None while the value lives on the device only
+    cdef object device_      # None: the default device
+    cdef bint committed_
+    cdef bint deleted_
+    cdef bint literal_       # came from a scalar of the program: may be written into a jaxpr as a literal
+
+cdef ArrayImpl from_host(object value, ShapedArray aval)
+cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
+cdef object device_buffer(ArrayImpl array)          # jaxlib's array of it, made on demand and kept
+cdef object host_value(ArrayImpl array)             # numpy array of it, made on demand and kept
+cdef bint is_operand(object value)
+cdef Array to_array(object value)                   # asarray without a dtype; TypeError for what is not an array
+cdef ShapedArray aval_of(object value)              # the aval to_array(value) would have, without making it; NULL-safe
+cdef ArrayImpl scalar_literal(object value, int code, bint weak)

@@ -1,0 +1,317 @@
+# cython: language_level=3
+cimport cython
+from cpython.ref cimport PyObject
+
+from cyxla._engine.array cimport Array, to_array
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.core cimport (
+    NO_PARAMS, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on, current_trace,
+    eval_eqns, restore_trace, swap_trace, tangent_aval, check_tracer,
+)
+from cyxla._engine.dtypes cimport FLOAT0
+from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace
+
+cdef Primitive add_any = None
+cdef object zeros = None     # (aval) -> Array of zeros under the current trace
+
+
+def install_arithmetic(Primitive add, make_zeros):
+    """`add` adds cotangents; `make_zeros(aval)` makes an array of zeros under the current trace."""
+    global add_any, zeros
+    add_any = add
+    zeros = make_zeros
+
+
+def add_tangents(x, y):
+    """The sum of two tangents or cotangents, either of which may be a `Zero`."""
+    if type(x) is Zero:
+        return y
+    if type(y) is Zero:
+        return x
+    return bind(add_any, (to_array(x), to_array(y)), NO_PARAMS)
+
+
+def instantiate_zeros(x):
+    """A `Zero` as an array of zeros; anything else unchanged."""
+    return zeros((<Zero>x).aval) if type(x) is Zero else x
+
+
+@cython.final
+cdef class JVPTracer(Tracer):
+    """A primal value together with its tangent."""
+
+    def _origin(self):
+        return "the value is being differentiated"
+
+
+@cython.final
+cdef class JVPTrace(Trace):
+    """Carries tangents along with primal values, by each primitive's rule."""
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        cdef Py_ssize_t i, n = len(args)
+        cdef list primals = [], tangents = []
+        cdef bint active = False
+        cdef JVPTracer tracer
+        cdef PyObject* previous
+        cdef tuple primal_args
+        for arg in args:
+            if type(arg) is JVPTracer and (<JVPTracer>arg)._trace is self:
+                tracer = <JVPTracer>arg
+                primals.append(tracer.primal)
+                tangents.append(tracer.tangent)
+                active = True
+            else:
+                if isinstance(arg, Tracer):
+                    check_tracer(arg)
+                primals.append(arg)
+                tangents.append(None)
+        primal_args = tuple(primals)
+        if not active or not primitive.differentiable:
+            return bind_on(self.parent, primitive, primal_args, params)
+        previous = swap_trace(self.rule_trace)
+        try:
+            if self.linearizing and primitive.linearize is not None:
+                out, tangent_out = primitive.linearize(list(primals), symbolic(primals, tangents), **params)
+            elif primitive.jvps is not None:
+                out, tangent_out = self.per_operand(primitive, primal_args, tangents, params)
+            elif primitive.linear:
+                out = bind_on(self.parent, primitive, primal_args, params)
+                for i in range(n):
+                    if tangents[i] is None:
+                        tangents[i] = zeros(tangent_aval((<Array>primals[i]).aval))
+                tangent_out = bind(primitive, tuple(tangents), params)
+            elif primitive.jvp is not None:
+                out, tangent_out = primitive.jvp(list(primals), symbolic(primals, tangents), **params)
+            else:
+                raise NotImplementedError(f"Differentiation rule for '{primitive.name}' not implemented")
+        finally:
+            restore_trace(previous)
+        if not primitive.multiple_results:
+            return self.wrap(out, tangent_out)
+        return [self.wrap(o, t) for o, t in zip(out, tangent_out)]
+
+    cdef tuple per_operand(self, Primitive primitive, tuple primals, list tangents, dict params):
+        cdef Py_ssize_t i
+        cdef PyObject* previous
+        cdef Array total = None
+        previous = swap_trace(self.parent)
+        try:
+            out = bind(primitive, primals, params)
+        finally:
+            restore_trace(previous)
+        for i in range(len(tangents)):
+            tangent = tangents[i]
+            if tangent is None:
+                continue
+            rule = primitive.jvps[i]
+            if rule is None:
+                continue
+            if params:
+                term = rule(tangent, out, *primals, **params)
+            else:
+                term = rule(tangent, out, *primals)
+            if type(term) is Zero:
+                continue
+            total = to_array(term) if total is None else <Array>bind(add_any, (total, to_array(term)), NO_PARAMS)
+        return out, total
+
+    cdef object wrap(self, object out, object tangent):
+        cdef JVPTracer tracer
+        if tangent is None or type(tangent) is Zero:
+            return out
+        tracer = JVPTracer.__new__(JVPTracer)
+        tracer.primal = to_array(out)
+        tracer.tangent = to_array(tangent)
+        if tracer.tangent.aval.code == FLOAT0:
+            return out
+        tracer.aval = tracer.primal.aval
+        tracer._trace = self
+        return tracer
+
+
+cdef list symbolic(list primals, list tangents):
+    cdef Py_ssize_t i
+    return [Zero(tangent_aval((<Array>primals[i]).aval)) if tangents[i] is None else tangents[i]
+            for i in range(len(primals))]
+
+
+cdef JVPTrace new_jvp_trace(Trace parent, Trace rule_trace, bint linearizing):
+    cdef JVPTrace trace = JVPTrace.__new__(JVPTrace)
+    trace.alive = True
+    trace.parent = parent
+    trace.rule_trace = rule_trace
+    trace.linearizing = linearizing
+    return trace
+
+
+cdef list run(JVPTrace trace, object fun, list primals, list tangents):
+    cdef PyObject* previous
+    cdef Py_ssize_t i
+    args = [trace.wrap(primals[i], tangents[i]) for i in range(len(primals))]
+    previous = swap_trace(trace)
+    try:
+        return list(fun(args))
+    finally:
+        restore_trace(previous)
+        trace.alive = False
+
+
+cpdef tuple jvp_flat(object fun, list primals, list tangents):
+    """Forward mode on a function of a list of arrays.
+
+    A tangent of None is zero. Returns the primal results and their tangents (None where zero).
+    """
+    cdef Trace parent = current_trace()
+    cdef JVPTrace trace = new_jvp_trace(parent, parent, False)
+    outs, tangents_out = [], []
+    for out in run(trace, fun, primals, tangents):
+        if type(out) is JVPTracer and (<JVPTracer>out)._trace is trace:
+            outs.append((<JVPTracer>out).primal)
+            tangents_out.append((<JVPTracer>out).tangent)
+        else:
+            outs.append(to_array(out))
+            tangents_out.append(None)
+    return outs, tangents_out
+
+
+@cython.final
+cdef class LinearProgram:
+    """The linear part of a linearized function: from tangents of its active arguments to tangents of its results."""
+
+    def transpose(self, list cotangents):
+        """Cotangents of the arguments (None where zero), from those of the results (None or Zero where zero)."""
+        cdef dict consts = dict(zip(self.constvars, self.consts))
+        return backward(self.eqns, consts, self.outvars, cotangents, self.invars)
+
+    def apply(self, list tangents):
+        """Tangents of the results (None where zero) from those of the arguments."""
+        cdef dict env = dict(zip(self.constvars, self.consts))
+        for var, tangent in zip(self.invars, tangents):
+            env[var] = to_array(tangent)
+        outs = [v for v in self.outvars if v is not None]
+        values = iter(eval_eqns(self.eqns, env, outs))
+        return [None if v is None else next(values) for v in self.outvars]
+
+    def jaxpr(self):
+        """The program as a jaxpr whose constvars are the residuals; its results are those not zero."""
+        return Jaxpr(self.constvars, self.invars, [v for v in self.outvars if v is not None], self.eqns)
+
+
+cpdef tuple linearize_flat(object fun, list primals, list active):
+    """Evaluates `fun(list of arrays)` and records, in the same pass, its derivative at `primals`.
+
+    `active` says which arguments have tangents. Returns the results and the `LinearProgram`.
+    """
+    cdef Trace parent = current_trace()
+    cdef LinearTrace linear = new_linear_trace(parent)
+    cdef JVPTrace trace = new_jvp_trace(parent, linear, True)
+    cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
+    cdef JVPTracer tracer
+    cdef Py_ssize_t i
+    cdef list tangents = []
+    for i in range(len(primals)):
+        tangents.append(linear.argument(tangent_aval((<Array>primals[i]).aval)) if active[i] else None)
+    outs, outvars = [], []
+    try:
+        for out in run(trace, fun, primals, tangents):
+            outvar = None
+            if type(out) is JVPTracer and (<JVPTracer>out)._trace is trace:
+                tracer = <JVPTracer>out
+                outs.append(tracer.primal)
+                # A tangent that does not depend on the arguments' is a zero that somebody wrote out.
+                if type(tracer.tangent) is StagingTracer and tracer.tangent._trace is linear:
+                    outvar = (<StagingTracer>tracer.tangent).var
+            else:
+                outs.append(to_array(out))
+            outvars.append(outvar)
+        program.invars = linear.invars
+        program.eqns = linear.eqns
+        program.constvars = linear.constvars
+        program.consts = linear.consts
+        program.outvars = outvars
+    finally:
+        linear.close()
+    return outs, program
+
+
+cdef inline object accumulate(dict cotangents, Var var, object value):
+    cdef object found
+    if value is None or type(value) is Zero:
+        return
+    found = cotangents.get(var)
+    cotangents[var] = to_array(value) if found is None else bind(add_any, (<Array>found, to_array(value)), NO_PARAMS)
+
+
+cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, list invars):
+    """Propagates cotangents through linear equations; `consts` are the values of the variables that are not linear."""
+    cdef dict cotangents = {}
+    cdef Eqn eqn
+    cdef Primitive primitive
+    cdef Py_ssize_t i
+    cdef list operands
+    for var, cotangent in zip(outvars, cotangents_out):
+        if type(var) is Var:
+            accumulate(cotangents, var, cotangent)
+    for i in range(len(eqns) - 1, -1, -1):
+        eqn = <Eqn>eqns[i]
+        primitive = eqn.primitive
+        if primitive.multiple_results:
+            some = False
+            arriving = []
+            for var in eqn.outvars:
+                cotangent = cotangents.pop(var, None)
+                if cotangent is None:
+                    cotangent = Zero(tangent_aval((<Var>var).aval))
+                else:
+                    some = True
+                arriving.append(cotangent)
+            if not some:
+                continue
+        else:
+            arriving = cotangents.pop(eqn.outvars[0], None)
+            if arriving is None:
+                continue
+        if primitive.transpose is None:
+            raise NotImplementedError(
+                f"Transpose rule (for reverse-mode differentiation) for '{primitive.name}' not implemented")
+        operands = []
+        for atom in eqn.invars:
+            if type(atom) is Literal:
+                operands.append((<Literal>atom).val)
+            else:
+                value = consts.get(atom)
+                operands.append(UndefinedPrimal((<Var>atom).aval) if value is None else value)
+        if eqn.params:
+            results = primitive.transpose(arriving, *operands, **eqn.params)
+        else:
+            results = primitive.transpose(arriving, *operands)
+        for atom, value in zip(eqn.invars, results):
+            if value is not None and type(atom) is Var and atom not in consts:
+                accumulate(cotangents, <Var>atom, value)
+    return [cotangents.get(v) for v in invars]
+
+
+def backward_pass(Jaxpr jaxpr, consts, args, cotangents):
+    """The transpose of a jaxpr that is linear in those of `args` that are `UndefinedPrimal`.
+
+    Equations that touch no linear argument are evaluated first. `cotangents` are those of the results (None or `Zero`
+    where zero). Returns one cotangent an argument, None where it is zero or the argument is not linear.
+    """
+    cdef dict known = {}
+    cdef Eqn eqn
+    cdef list linear_eqns = []
+    for var, value in zip(jaxpr.constvars, consts):
+        known[var] = to_array(value)
+    for var, value in zip(jaxpr.invars, args):
+        if type(value) is not UndefinedPrimal:
+            known[var] = to_array(value)
+    for eqn in jaxpr.eqns:
+        for atom in eqn.invars:
+            if type(atom) is Var and atom not in known:
+                linear_eqns.append(eqn)
+                break
+        else:
+            eval_eqns([eqn], known, [])
+    results = backward(linear_eqns, known, jaxpr.outvars, list(cotangents), jaxpr.invars)
+    return [None if var in known else ct for var, ct in zip(jaxpr.invars, results)]

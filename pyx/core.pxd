@@ -1,0 +1,94 @@
+# The core algebra: primitives are bound to the current trace; traces and jaxprs are what transformations are made of.
+from cpython.ref cimport PyObject
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.array cimport Array
+
+cdef enum PrimitiveKind:
+    GENERAL
+    ELEMENTWISE
+    COMPARE
+
+cdef class Primitive:
+    cdef readonly str name
+    cdef readonly bint multiple_results
+    cdef readonly int kind
+    cdef int accepts                     # bit set of dtype kinds, for the two elementwise kinds
+    cdef public bint linear
+    cdef public bint differentiable
+    cdef public bint batch_needs_axis
+    cdef public object abstract
+    cdef public object impl
+    cdef public object jvp
+    cdef public tuple jvps
+    cdef public object linearize
+    cdef public object transpose
+    cdef public object batch
+    cdef public object lower
+    cdef public object effects           # None, or (params) -> frozenset of effects
+    cdef dict abstract_cache
+    cdef tuple param_names
+    cdef public dict eager_cache
+    cdef public dict lower_cache
+    cdef object __weakref__
+
+cdef class Trace:
+    cdef readonly Trace parent           # None: eager evaluation
+    cdef readonly bint alive
+    cdef object __weakref__
+    cdef object process(self, Primitive primitive, tuple args, dict params)
+
+cdef class Tracer(Array):
+    cdef readonly Trace _trace
+
+cdef class Var:
+    cdef readonly ShapedArray aval
+
+cdef class Literal:
+    cdef readonly object val             # a rank-0 concrete Array
+    cdef readonly ShapedArray aval
+
+cdef class Eqn:
+    cdef readonly Primitive primitive
+    cdef readonly list invars            # of Var and Literal
+    cdef readonly list outvars           # of Var
+    cdef readonly dict params
+    cdef void* code                      # the user's code object and instruction, see source.pxd
+    cdef int lasti
+    cdef readonly object name_stack
+
+cdef class Jaxpr:
+    cdef readonly list constvars
+    cdef readonly list invars
+    cdef readonly list eqns
+    cdef readonly list outvars
+    cdef readonly object effects
+    cdef public object debug_info
+    cdef public dict derived             # transformed versions of this jaxpr, by transformation
+    cdef object __weakref__
+
+cdef class ClosedJaxpr:
+    cdef readonly Jaxpr jaxpr
+    cdef readonly list consts
+    cdef public dict derived
+    cdef object __weakref__
+
+cdef class Zero:
+    cdef readonly ShapedArray aval
+
+cdef class UndefinedPrimal:
+    cdef readonly ShapedArray aval
+
+cdef Trace current_trace()                                            # None: eager
+cdef PyObject* swap_trace(Trace trace) noexcept                       # returns the previous one, borrowed
+cdef void restore_trace(PyObject* previous) noexcept
+cdef object bind(Primitive primitive, tuple args, dict params)        # args are Arrays
+cdef object bind_on(Trace trace, Primitive primitive, tuple args, dict params)
+cdef object abstract_eval(Primitive primitive, tuple args, dict params)   # args: Arrays or ShapedArrays
+cdef object params_key(Primitive primitive, dict params)              # hashable, or None
+cdef dict NO_PARAMS
+cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
+cdef int check_tracer(Tracer tracer) except -1
+cdef void copy_source(Eqn source, Eqn target) noexcept
+cdef list eval_eqns(list eqns, dict env, list outvars)
+cpdef list eval_jaxpr(Jaxpr jaxpr, consts, args)
+cdef ShapedArray tangent_aval(ShapedArray aval)

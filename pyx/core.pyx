@@ -1,0 +1,610 @@
+# cython: language_level=3
+import threading
+import weakref
+
+cimport cython
+from cpython.dict cimport PyDict_Next
+from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.math cimport copysign
+
+from cyxla._engine.array cimport Array, ArrayImpl, aval_of, to_array
+from cyxla._engine.aval cimport ShapedArray, shaped_array, with_code
+from cyxla._engine.dtypes cimport (
+    BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, code_dtype, info,
+)
+from cyxla._engine.source cimport Location, user_location
+from cyxla._engine.source import line_of
+
+cdef extern from *:
+    """
+    static thread_local PyObject* cyxla_current_trace = nullptr;
+    static inline PyObject* get_current_trace() { return cyxla_current_trace; }
+    static inline void set_current_trace(PyObject* trace) { cyxla_current_trace = trace; }
+    """
+    PyObject* get_current_trace() noexcept
+    void set_current_trace(PyObject*) noexcept
+
+cdef dict NO_PARAMS = {}
+cdef dict primitives = {}
+cdef object eager = None          # (primitive, args, params) -> results; installed by dispatch
+cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
+
+KINDS = {None: GENERAL, "elementwise": ELEMENTWISE, "compare": COMPARE}
+ACCEPTS = {"b": KIND_BOOL, "i": KIND_SIGNED, "u": KIND_UNSIGNED, "f": KIND_FLOAT, "c": KIND_COMPLEX}
+
+
+def install_eager(function):
+    """`function(primitive, args, params)` evaluates a primitive on concrete arrays."""
+    global eager
+    eager = function
+
+
+def install_errors(errors):
+    """`errors` is the module of tracer errors."""
+    global tracer_errors
+    tracer_errors = errors
+
+
+def all_primitives():
+    """Every primitive that was made, by name."""
+    return dict(primitives)
+
+
+@cython.final
+cdef class Primitive:
+    """An operation of the language that transformations interpret, with all of its rules in one record.
+
+    The rules and their signatures are described in `docs/architecture.md`, "How to add a primitive".
+    """
+
+    def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
+                 bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
+                 lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None):
+        self.name = name
+        self.abstract = abstract
+        self.impl = impl
+        self.jvp = jvp
+        self.jvps = tuple(jvps) if jvps is not None else None
+        self.linear = linear
+        self.differentiable = differentiable
+        self.linearize = linearize
+        self.transpose = transpose
+        self.batch = batch
+        self.batch_needs_axis = batch_needs_axis
+        self.lower = lower
+        self.kind = KINDS[kind]
+        for letter in accepts:
+            self.accepts |= 1 << <int>(ACCEPTS[letter])
+        self.multiple_results = multiple_results
+        self.effects = effects
+        self.abstract_cache = {}
+        self.eager_cache = {}
+        self.lower_cache = {}
+        primitives[name] = self
+
+    def __repr__(self):
+        return self.name
+
+    def bind(self, *args, **params):
+        """Applies the primitive under the current trace."""
+        cdef Py_ssize_t i
+        for i in range(len(args)):
+            if not isinstance(args[i], Array):
+                args = tuple([to_array(a) for a in args])
+                break
+        return bind(self, args, params)
+
+    def abstract_eval(self, *avals, **params):
+        """The abstract value of the result (a list of them for several) given those of the operands."""
+        return abstract_eval(self, avals, params)
+
+    def __reduce__(self):
+        return primitive_by_name, (self.name,)
+
+
+def primitive_by_name(name):
+    return primitives[name]
+
+
+# -- traces
+
+cdef class Trace:
+    """What is done with primitives while a transformation is under way."""
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        raise TypeError(f"{type(self).__name__} does not handle primitives")
+
+    def process_primitive(self, Primitive primitive, args, params):
+        return self.process(primitive, tuple(args), params)
+
+
+cdef Trace current_trace():
+    cdef PyObject* trace = get_current_trace()
+    return None if trace == NULL else <Trace><object>trace
+
+
+cdef PyObject* swap_trace(Trace trace) noexcept:
+    # Both pointers are borrowed: whoever swaps keeps its trace alive until it restores the previous one.
+    cdef PyObject* previous = get_current_trace()
+    if trace is None:
+        set_current_trace(NULL)
+    else:
+        set_current_trace(<PyObject*>trace)
+    return previous
+
+
+cdef void restore_trace(PyObject* previous) noexcept:
+    set_current_trace(previous)
+
+
+def get_trace():
+    """The current trace of this thread; None when operations are evaluated eagerly."""
+    return current_trace()
+
+
+cdef class using_trace:
+    """Context manager: makes a trace (None for eager evaluation) the current one of this thread."""
+    cdef Trace trace
+    cdef object previous
+
+    def __init__(self, Trace trace):
+        self.trace = trace
+
+    def __enter__(self):
+        self.previous = current_trace()
+        swap_trace(self.trace)
+        return self.trace
+
+    def __exit__(self, *exc):
+        swap_trace(<Trace>self.previous)
+        return False
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Zero:
+    """A symbolic zero tangent or cotangent."""
+
+    def __init__(self, ShapedArray aval):
+        self.aval = aval
+
+    def __repr__(self):
+        return f"Zero({self.aval.str_short()})"
+
+
+@cython.final
+@cython.freelist(64)
+cdef class UndefinedPrimal:
+    """Stands for a linear operand in a transpose rule."""
+
+    def __init__(self, ShapedArray aval):
+        self.aval = aval
+
+    def __repr__(self):
+        return f"UndefinedPrimal({self.aval.str_short()})"
+
+
+def is_undefined_primal(x):
+    return type(x) is UndefinedPrimal
+
+
+cdef ShapedArray tangent_aval(ShapedArray aval):
+    cdef int code = info[aval.code].tangent
+    if code == aval.code:
+        return aval
+    return shaped_array(aval.shape, code, False)
+
+
+def aval_to_tangent(ShapedArray aval):
+    return tangent_aval(aval)
+
+
+cdef class Tracer(Array):
+    """An array whose value is not known while a function is transformed."""
+
+    def __init__(self):
+        raise TypeError("tracers are made by transformations only")
+
+    def __repr__(self):
+        return f"{type(self).__name__}<{self.aval.str_short()}>"
+
+    def _origin(self):
+        return ""
+
+    def __bool__(self):
+        raise tracer_errors.TracerBoolConversionError(self)
+
+    def __float__(self):
+        raise tracer_errors.ConcretizationTypeError(self, "the function float() was called on it")
+
+    def __int__(self):
+        raise tracer_errors.ConcretizationTypeError(self, "the function int() was called on it")
+
+    def __complex__(self):
+        raise tracer_errors.ConcretizationTypeError(self, "the function complex() was called on it")
+
+    def __index__(self):
+        raise tracer_errors.TracerIntegerConversionError(self)
+
+    def __array__(self, *args, **kwargs):
+        raise tracer_errors.TracerArrayConversionError(self)
+
+    def item(self, *args):
+        raise tracer_errors.ConcretizationTypeError(self, "the method .item() was called on it")
+
+    def tolist(self):
+        raise tracer_errors.ConcretizationTypeError(self, "the method .tolist() was called on it")
+
+    def __iter__(self):
+        if self.aval.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return iter([self[i] for i in range(self.aval.shape[0])])
+
+    def __format__(self, spec):
+        return format(repr(self), spec)
+
+    def __reduce__(self):
+        raise tracer_errors.ConcretizationTypeError(self, "it was pickled")
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def block_until_ready(self):
+        return self
+
+    def copy_to_host_async(self):
+        pass
+
+
+cdef int check_tracer(Tracer tracer) except -1:
+    if tracer._trace is None or not tracer._trace.alive:
+        raise tracer_errors.UnexpectedTracerError(tracer)
+    return 0
+
+
+# -- binding
+
+cdef object bind(Primitive primitive, tuple args, dict params):
+    cdef PyObject* trace = get_current_trace()
+    if trace != NULL:
+        return (<Trace><object>trace).process(primitive, args, params)
+    for arg in args:
+        if not isinstance(arg, ArrayImpl):
+            check_tracer(arg)
+            # A tracer of a live trace, used where that trace is not current: another thread, or a callback.
+            raise tracer_errors.UnexpectedTracerError(arg)
+    return eager(primitive, args, params)
+
+
+cdef object bind_on(Trace trace, Primitive primitive, tuple args, dict params):
+    cdef PyObject* previous = swap_trace(trace)
+    try:
+        return bind(primitive, args, params)
+    finally:
+        restore_trace(previous)
+
+
+# -- abstract evaluation
+
+cdef object params_key(Primitive primitive, dict params):
+    """A hashable key of the parameters, in the order in which this primitive first saw them; None without one."""
+    cdef PyObject* name
+    cdef PyObject* value
+    cdef Py_ssize_t position = 0, i = 0
+    cdef list values
+    if not params:
+        return ()
+    names = primitive.param_names
+    if names is None:
+        primitive.param_names = names = tuple(params)
+    values = []
+    if len(names) == len(params):
+        while PyDict_Next(params, &position, &name, &value):
+            if name != <PyObject*>names[i]:
+                values = None
+                break
+            values.append(distinct(<object>value))
+            i += 1
+        if values is not None:
+            return tuple(values)
+    return tuple([(k, distinct(params[k])) for k in sorted(params)])
+
+
+cdef inline object distinct(object value):
+    # 1 == 1.0 == True and 0.0 == -0.0, but they mean different programs.
+    if type(value) is float:
+        return (float, value, copysign(1.0, <double>value))
+    if type(value) is bool:
+        return (bool, value)
+    return value
+
+
+cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
+    aval = aval_of(args[position])
+    letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex"}
+    wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
+    raise TypeError(f"{primitive.name} does not accept dtype {aval.dtype} at position {position}: it takes {wanted} "
+                    f"operands; convert the operand with .astype(...)")
+
+
+cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare):
+    cdef ShapedArray result = None, aval
+    cdef Py_ssize_t i
+    cdef bint weak = True
+    for i in range(len(args)):
+        arg = args[i]
+        aval = (<Array>arg).aval if isinstance(arg, Array) else <ShapedArray?>arg
+        if not primitive.accepts >> info[aval.code].kind & 1:
+            reject(primitive, args, i)
+        weak = weak and aval.weak_type
+        if result is None or result is aval:
+            result = aval
+            continue
+        if aval.code != result.code:
+            names = ", ".join([str(aval_of(a).dtype) for a in args])
+            raise TypeError(f"{primitive.name} requires arguments to have the same dtypes, got {names}. "
+                            "The function of the same meaning in cyxla.numpy promotes dtypes.")
+        if aval.ndim != 0:
+            if result.ndim == 0:
+                result = aval
+            elif aval.shape != result.shape:
+                shapes = ", ".join([str(aval_of(a).shape) for a in args])
+                raise TypeError(f"{primitive.name} got incompatible shapes for broadcasting: {shapes}. Operands need equal "
+                                "shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
+    if compare:
+        return with_code(result, BOOL, False)
+    return result if result.weak_type == weak else with_code(result, result.code, weak)
+
+
+cdef object abstract_eval(Primitive primitive, tuple args, dict params):
+    cdef Py_ssize_t i, n
+    if primitive.kind != GENERAL:
+        return elementwise_aval(primitive, args, primitive.kind == COMPARE)
+    n = len(args)
+    avals = tuple([(<Array>arg).aval if isinstance(arg, Array) else arg for arg in args])
+    key = params_key(primitive, params)
+    try:
+        found = primitive.abstract_cache.get((avals, key))
+    except TypeError:
+        return primitive.abstract(*avals, **params)
+    if found is None:
+        found = primitive.abstract(*avals, **params)
+        if len(primitive.abstract_cache) >= 4096:
+            primitive.abstract_cache.clear()
+        if not holds_jaxpr(params):
+            primitive.abstract_cache[(avals, key)] = found
+    return found
+
+
+cdef bint holds_jaxpr(dict params):
+    # The cache must not keep programs alive.
+    for value in params.values():
+        if isinstance(value, (ClosedJaxpr, Jaxpr)):
+            return True
+        if type(value) is tuple:
+            for item in <tuple>value:
+                if isinstance(item, (ClosedJaxpr, Jaxpr)):
+                    return True
+    return False
+
+
+# -- jaxprs
+
+@cython.final
+@cython.freelist(256)
+cdef class Var:
+    """A variable of a jaxpr."""
+
+    def __init__(self, ShapedArray aval):
+        self.aval = aval
+
+    def __repr__(self):
+        return f"Var({self.aval.str_short()})"
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Literal:
+    """A constant scalar written into a jaxpr."""
+
+    def __init__(self, val, aval=None):
+        self.val = to_array(val)
+        self.aval = (<Array>self.val).aval if aval is None else aval
+
+    def __repr__(self):
+        return f"{self.val}:{self.aval.str_short()}"
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Eqn:
+    """One equation of a jaxpr: `outvars = primitive[params] invars`."""
+
+    def __init__(self, Primitive primitive, invars, outvars, dict params, effects=None, source_info=None):
+        self.primitive = primitive
+        self.invars = list(invars)
+        self.outvars = list(outvars)
+        self.params = params
+        self.lasti = -1
+
+    def __dealloc__(self):
+        Py_XDECREF(<PyObject*>self.code)
+
+    @property
+    def effects(self):
+        return eqn_effects(self)
+
+    @property
+    def source(self):
+        """`(file, line, function name)` of the user's line that wrote the equation, or None."""
+        if self.code == NULL:
+            return None
+        code = <object><PyObject*>self.code
+        return code.co_filename, line_of(code, self.lasti), code.co_qualname
+
+    @property
+    def source_info(self):
+        return self.source
+
+    def replace(self, **changes):
+        """A copy of the equation with other `primitive`, `invars`, `outvars` or `params`."""
+        cdef Eqn eqn = Eqn(changes.pop("primitive", self.primitive), changes.pop("invars", self.invars),
+                           changes.pop("outvars", self.outvars), changes.pop("params", self.params))
+        if changes:
+            raise TypeError(f"an equation has no {', '.join(changes)}")
+        copy_source(self, eqn)
+        return eqn
+
+    def __repr__(self):
+        from cyxla._core.printing import format_eqn
+
+        return format_eqn(self)
+
+
+cdef void copy_source(Eqn source, Eqn target) noexcept:
+    target.code = source.code
+    target.lasti = source.lasti
+    if target.code != NULL:
+        Py_INCREF(<object><PyObject*>target.code)
+
+
+cdef object EMPTY = frozenset()
+
+
+cdef object eqn_effects(Eqn eqn):
+    return EMPTY if eqn.primitive.effects is None else eqn.primitive.effects(**eqn.params)
+
+
+@cython.final
+cdef class Jaxpr:
+    """A program of primitives: `{ lambda constvars ; invars. let eqns in outvars }`."""
+
+    def __init__(self, constvars, invars, outvars, eqns, effects=None, debug_info=None):
+        cdef Eqn eqn
+        self.constvars = list(constvars)
+        self.invars = list(invars)
+        self.outvars = list(outvars)
+        self.eqns = list(eqns)
+        self.derived = {}
+        if effects is None:
+            effects = EMPTY
+            for eqn in self.eqns:
+                if eqn.primitive.effects is not None:
+                    effects = effects | eqn_effects(eqn)
+        self.effects = effects
+        self.debug_info = debug_info
+
+    @property
+    def in_avals(self):
+        return [v.aval for v in self.invars]
+
+    @property
+    def out_avals(self):
+        return [v.aval for v in self.outvars]
+
+    def replace(self, **changes):
+        """A copy with other `constvars`, `invars`, `outvars`, `eqns` or `debug_info`."""
+        fields = {name: changes.pop(name, getattr(self, name))
+                  for name in ("constvars", "invars", "outvars", "eqns", "debug_info")}
+        changes.pop("effects", None)
+        if changes:
+            raise TypeError(f"a jaxpr has no {', '.join(changes)}")
+        return Jaxpr(**fields)
+
+    def pretty_print(self, **options):
+        from cyxla._core.printing import format_jaxpr
+
+        return format_jaxpr(self)
+
+    def __repr__(self):
+        return self.pretty_print()
+
+
+@cython.final
+cdef class ClosedJaxpr:
+    """A jaxpr with the values of its constants."""
+
+    def __init__(self, Jaxpr jaxpr, consts):
+        self.jaxpr = jaxpr
+        self.consts = list(consts)
+        if len(self.consts) != len(jaxpr.constvars):
+            raise ValueError(f"{len(self.consts)} constants for {len(jaxpr.constvars)} constvars")
+        self.derived = {}
+
+    @property
+    def literals(self):
+        return self.consts
+
+    @property
+    def in_avals(self):
+        return [v.aval for v in self.jaxpr.invars]
+
+    @property
+    def out_avals(self):
+        return [v.aval for v in self.jaxpr.outvars]
+
+    @property
+    def eqns(self):
+        return self.jaxpr.eqns
+
+    @property
+    def effects(self):
+        return self.jaxpr.effects
+
+    def replace(self, *, jaxpr=None, consts=None):
+        return ClosedJaxpr(self.jaxpr if jaxpr is None else jaxpr, self.consts if consts is None else consts)
+
+    def map_jaxpr(self, f):
+        return ClosedJaxpr(f(self.jaxpr), self.consts)
+
+    def pretty_print(self, **options):
+        from cyxla._core.printing import format_jaxpr
+
+        return format_jaxpr(self.jaxpr)
+
+    def __repr__(self):
+        return self.pretty_print()
+
+
+cdef inline object read(dict env, object atom):
+    if type(atom) is Literal:
+        return (<Literal>atom).val
+    return env[atom]
+
+
+cdef list eval_eqns(list eqns, dict env, list outvars):
+    cdef Eqn eqn
+    cdef Py_ssize_t i
+    for eqn in eqns:
+        args = tuple([read(env, v) for v in eqn.invars])
+        result = bind(eqn.primitive, args, eqn.params)
+        if eqn.primitive.multiple_results:
+            for i in range(len(eqn.outvars)):
+                env[eqn.outvars[i]] = result[i]
+        else:
+            env[eqn.outvars[0]] = result
+    return [read(env, v) for v in outvars]
+
+
+cpdef list eval_jaxpr(Jaxpr jaxpr, consts, args):
+    """Evaluates a jaxpr, equation by equation, under the current trace.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> closed = cyxla.make_jaxpr(lambda x: x * 2)(3.0)
+    >>> eval_jaxpr(closed.jaxpr, closed.consts, [jnp.float32(4.0)])
+    [Array(8., dtype=float32)]
+    """
+    cdef dict env = {}
+    consts = list(consts)
+    args = list(args)
+    if len(consts) != len(jaxpr.constvars) or len(args) != len(jaxpr.invars):
+        raise TypeError(f"the jaxpr takes {len(jaxpr.constvars)} constants and {len(jaxpr.invars)} arguments, got "
+                        f"{len(consts)} and {len(args)}")
+    for var, value in zip(jaxpr.constvars, consts):
+        env[var] = to_array(value)
+    for var, value in zip(jaxpr.invars, args):
+        env[var] = to_array(value)
+    return eval_eqns(jaxpr.eqns, env, jaxpr.outvars)

@@ -1,0 +1,17 @@
+# From jaxprs to StableHLO text.
+from cyxla._engine.core cimport ClosedJaxpr, Eqn, Jaxpr
+
+cdef class LoweringContext:
+    cdef list lines              # of the function or region being written
+    cdef list functions          # finished functions, as text
+    cdef dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
+    cdef dict constants          # (text, type) -> SSA name, within the current region
+    cdef set function_names
+    cdef Py_ssize_t counter
+    cdef readonly tuple avals_in
+    cdef readonly tuple avals_out
+    cdef readonly object platform
+    cdef list lower_eqns(self, list eqns, dict env)
+    cdef list lower_eqn(self, Eqn eqn, list names)
+    cdef str new_name(self)
+    cdef str broadcast_scalar(self, str name, object aval, object target)

@@ -1,0 +1,299 @@
+# cython: language_level=3
+import math
+
+import numpy as np
+
+cimport cython
+
+from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
+from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.core cimport COMPARE, GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var, params_key
+from cyxla._engine.dtypes cimport (
+    BFLOAT16, BOOL, EXTENDED, FLOAT16, FLOAT32, FLOAT64, INT2, INT4, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, UINT2, UINT4, info,
+)
+from cyxla._engine.staging cimport trace_flat
+
+# Larger constants of a program are passed to it as arguments.
+cdef Py_ssize_t MAX_INLINE_BYTES = 1024
+
+
+cdef str float_text(double value):
+    if value != value or math.isinf(value):
+        return None
+    text = repr(value)
+    if "e" in text and "." not in text:
+        mantissa, exponent = text.split("e")
+        text = f"{mantissa}.0e{exponent}"
+    return text
+
+
+cdef str raw_text(object value):
+    return '"0x' + np.ascontiguousarray(value).tobytes().hex().upper() + '"'
+
+
+cdef str dense_text(object value, int code):
+    """The content of `dense<...>` for a NumPy array."""
+    cdef int kind = info[code].kind
+    if value.size == 0:
+        return ""
+    if value.size == 1:
+        scalar = value.reshape(())
+        if kind == KIND_BOOL:
+            return "true" if scalar else "false"
+        if kind == KIND_COMPLEX:
+            re, im = float_text(float(scalar.real)), float_text(float(scalar.imag))
+            return raw_text(scalar) if re is None or im is None else f"({re}, {im})"
+        if kind == KIND_FLOAT:
+            text = float_text(float(scalar))
+            if text is None or info[code].bits < 16:
+                bits = int.from_bytes(scalar.tobytes(), "little")
+                return f"0x{bits:0{2 * info[code].itemsize}X}"
+            return text
+        return str(int(scalar))
+    if kind == KIND_BOOL or info[code].bits < 8:
+        return nested_text(value.astype(np.int32 if kind != KIND_BOOL else bool).tolist())
+    return raw_text(value)
+
+
+cdef str nested_text(object value):
+    if isinstance(value, list):
+        return "[" + ", ".join([nested_text(v) for v in value]) + "]"
+    if value is True or value is False:
+        return "true" if value else "false"
+    return str(value)
+
+
+@cython.final
+cdef class LoweringContext:
+    """Writes one module. Lowering rules get it as their first argument."""
+
+    def __init__(self, platform="cpu"):
+        self.lines = []
+        self.functions = []
+        self.called = {}
+        self.constants = {}
+        self.function_names = {"main"}
+        self.platform = platform
+        self.avals_in = ()
+        self.avals_out = ()
+
+    cdef str new_name(self):
+        self.counter += 1
+        return f"%{self.counter}"
+
+    def fresh(self):
+        """A new SSA name."""
+        return self.new_name()
+
+    def write(self, str line):
+        """Writes a line as it is."""
+        self.lines.append(line)
+
+    def op(self, str text, int n=1):
+        """Writes `%k = text`; returns the name of the result, or the list of names of n results."""
+        cdef str name = self.new_name()
+        if n == 1:
+            self.lines.append(f"{name} = {text}")
+            return name
+        if n == 0:
+            self.lines.append(text)
+            return []
+        self.lines.append(f"{name}:{n} = {text}")
+        return [f"{name}#{i}" for i in range(n)]
+
+    def constant(self, value, ShapedArray aval=None):
+        """The name of a constant with an aval's shape; scalars are spread over it."""
+        array = value
+        if isinstance(array, Array):
+            if aval is None:
+                aval = (<Array>array).aval
+            array = host_value(<ArrayImpl?>array)
+        elif aval is None:
+            aval = to_array(value).aval
+            array = host_value(<ArrayImpl>to_array(value))
+        if aval.code < EXTENDED:
+            array = np.asarray(array, dtype=aval.dtype)
+        text = dense_text(array, aval.code)
+        key = (text, aval.mlir)
+        name = self.constants.get(key)
+        if name is None:
+            name = self.new_name()
+            self.lines.append(f"{name} = stablehlo.constant dense<{text}> : {aval.mlir}")
+            self.constants[key] = name
+        return name
+
+    cdef str broadcast_scalar(self, str name, object aval, object target):
+        cdef str out = self.new_name()
+        self.lines.append(f"{out} = stablehlo.broadcast_in_dim {name}, dims = [] : "
+                          f"({(<ShapedArray>aval).mlir}) -> {(<ShapedArray>target).mlir}")
+        return out
+
+    def broadcast(self, str name, ShapedArray source, ShapedArray target, dims):
+        """Writes a broadcast_in_dim that maps axis i of the operand to axis dims[i] of the result."""
+        if source.shape == target.shape:
+            return name
+        listed = ", ".join([str(d) for d in dims])
+        return self.op(f"stablehlo.broadcast_in_dim {name}, dims = [{listed}] : ({source.mlir}) -> {target.mlir}")
+
+    def inline(self, ClosedJaxpr closed, names):
+        """Writes the equations of a jaxpr here, for operands of these names; returns the names of the results."""
+        cdef dict env = {}
+        avals_in, avals_out = self.avals_in, self.avals_out
+        for var, value in zip(closed.jaxpr.constvars, closed.consts):
+            env[var] = self.constant(value)
+        for var, name in zip(closed.jaxpr.invars, names):
+            env[var] = name
+        self.lower_eqns(closed.jaxpr.eqns, env)
+        outs = [self.constant((<Literal>v).val) if type(v) is Literal else env[v] for v in closed.jaxpr.outvars]
+        self.avals_in, self.avals_out = avals_in, avals_out
+        return outs
+
+    def inline_function(self, function, names, avals, *, bint multiple_results=True, cache=None, key=None):
+        """Traces a function of arrays and writes it here; returns the names of its results."""
+        closed = None if cache is None else cache.get(key)
+        if closed is None:
+            closed = ClosedJaxpr(*trace_flat(function, avals))
+            if cache is not None:
+                cache[key] = closed
+        outs = self.inline(closed, names)
+        return outs if multiple_results else outs[0]
+
+    def region(self, ClosedJaxpr closed):
+        """The text `({ ^bb0(...): ... })` of a region that computes a jaxpr, for ops in generic form."""
+        outer_lines, outer_constants = self.lines, self.constants
+        self.lines, self.constants = [], {}
+        names = [self.new_name() for _ in closed.jaxpr.invars]
+        header = ", ".join([f"{name}: {v.aval.mlir}" for name, v in zip(names, closed.jaxpr.invars)])
+        outs = self.inline(closed, names)
+        types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
+        self.lines.append(f'"stablehlo.return"({", ".join(outs)}) : ({types}) -> ()')
+        body = "\n".join(self.lines)
+        self.lines, self.constants = outer_lines, outer_constants
+        return f"({{\n^bb0({header}):\n{body}\n}})"
+
+    def body(self, ClosedJaxpr closed, names):
+        """The text of a region without arguments, or whose arguments have been named: equations and the return."""
+        outer_lines, outer_constants = self.lines, self.constants
+        self.lines, self.constants = [], {}
+        outs = self.inline(closed, names)
+        types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
+        tail = f' {", ".join(outs)} : {types}' if outs else ""
+        self.lines.append(f"stablehlo.return{tail}")
+        text = "\n".join(self.lines)
+        self.lines, self.constants = outer_lines, outer_constants
+        return text
+
+    def call(self, ClosedJaxpr closed, names, str hint="fn"):
+        """Calls a jaxpr as a function of its own, written once per jaxpr; returns the names of the results."""
+        found = self.called.get(id(closed))
+        if found is None:
+            function = self.function_name(hint)
+            self.called[id(closed)] = (function, closed)
+            self.functions.append(self.function(closed, function, "private"))
+        else:
+            function = found[0]
+        types = ", ".join([v.aval.mlir for v in closed.jaxpr.invars])
+        results = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
+        n = len(closed.jaxpr.outvars)
+        outs = self.op(f"func.call @{function}({', '.join(names)}) : ({types}) -> ({results})", n)
+        return [outs] if n == 1 else outs
+
+    def function_name(self, str hint):
+        hint = "".join([c if c.isalnum() and c.isascii() or c == "_" else "_" for c in hint]) or "fn"
+        name, n = hint, 0
+        while name in self.function_names:
+            n += 1
+            name = f"{hint}_{n}"
+        self.function_names.add(name)
+        return name
+
+    def function(self, ClosedJaxpr closed, str name, str visibility, arg_attributes=None, result_attributes=None):
+        """The text of a function that computes a jaxpr."""
+        outer_lines, outer_constants, outer_counter = self.lines, self.constants, self.counter
+        self.lines, self.constants, self.counter = [], {}, 0
+        avals_in, avals_out = self.avals_in, self.avals_out
+        arguments = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
+        declared = []
+        for i, var in enumerate(closed.jaxpr.invars):
+            attribute = "" if arg_attributes is None or not arg_attributes[i] else f" {{{arg_attributes[i]}}}"
+            declared.append(f"%arg{i}: {var.aval.mlir}{attribute}")
+        outs = self.inline(closed, arguments)
+        declared_results = []
+        for i, var in enumerate(closed.jaxpr.outvars):
+            attribute = "" if result_attributes is None or not result_attributes[i] else f" {{{result_attributes[i]}}}"
+            declared_results.append(var.aval.mlir + attribute)
+        types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
+        tail = f' {", ".join(outs)} : {types}' if outs else ""
+        body = "\n".join([f"    {line}" for line in self.lines])
+        self.lines, self.constants, self.counter = outer_lines, outer_constants, outer_counter
+        self.avals_in, self.avals_out = avals_in, avals_out
+        return (f"  func.func {visibility} @{name}({', '.join(declared)}) -> ({', '.join(declared_results)}) {{\n"
+                f"{body}\n    return{tail}\n  }}\n")
+
+    cdef list lower_eqns(self, list eqns, dict env):
+        cdef Eqn eqn
+        cdef Py_ssize_t i
+        for eqn in eqns:
+            names = [self.constant((<Literal>v).val, (<Literal>v).aval) if type(v) is Literal else env[v]
+                     for v in eqn.invars]
+            outs = self.lower_eqn(eqn, names)
+            for i in range(len(eqn.outvars)):
+                env[eqn.outvars[i]] = outs[i]
+        return []
+
+    cdef list lower_eqn(self, Eqn eqn, list names):
+        cdef Primitive primitive = eqn.primitive
+        cdef ShapedArray out
+        cdef Py_ssize_t i
+        cdef object rule = primitive.lower
+        if isinstance(rule, str):
+            out = <ShapedArray>(<Var>eqn.outvars[0]).aval
+            if primitive.kind != GENERAL and out.ndim:
+                for i in range(len(names)):
+                    aval = <ShapedArray>atom_aval(eqn.invars[i])
+                    if aval.ndim == 0:
+                        names[i] = self.broadcast_scalar(names[i], aval, shaped_array(out.shape, aval.code, False))
+            name = self.new_name()
+            if "{" in rule:
+                operand_types = {f"t{i}": shaped_array(
+                    out.shape if primitive.kind != GENERAL else atom_aval(v).shape, atom_aval(v).code, False).mlir
+                    for i, v in enumerate(eqn.invars)}
+                self.lines.append(f"{name} = " + rule.format(*names, t=out.mlir, **operand_types))
+            else:
+                self.lines.append(f"{name} = {rule} {', '.join(names)} : {out.mlir}")
+            return [name]
+        if rule is None:
+            raise NotImplementedError(f"MLIR translation rule for primitive '{primitive.name}' not found for platform "
+                                      f"{self.platform}")
+        self.avals_in = tuple([atom_aval(v) for v in eqn.invars])
+        self.avals_out = tuple([(<Var>v).aval for v in eqn.outvars])
+        result = rule(self, *names, **eqn.params)
+        if primitive.multiple_results:
+            return list(result)
+        return [result[0] if type(result) is list else result]
+
+
+cdef inline ShapedArray atom_aval(object atom):
+    return (<Literal>atom).aval if type(atom) is Literal else (<Var>atom).aval
+
+
+def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes=None, result_attributes=None):
+    """The StableHLO text of a module whose `main` computes a jaxpr.
+
+    Large constants become leading arguments. Returns the text and the list of the constants to pass.
+    """
+    context = LoweringContext(platform)
+    jaxpr = closed.jaxpr
+    large, small = [], []
+    for var, value in zip(jaxpr.constvars, closed.consts):
+        aval = (<Var>var).aval
+        is_large = aval.code >= EXTENDED or aval.size * info[aval.code].itemsize > MAX_INLINE_BYTES
+        (large if is_large else small).append((var, value))
+    if large:
+        jaxpr = Jaxpr([v for v, _ in small], [v for v, _ in large] + jaxpr.invars, jaxpr.outvars, jaxpr.eqns)
+        closed = ClosedJaxpr(jaxpr, [c for _, c in small])
+        if arg_attributes is not None:
+            arg_attributes = [""] * len(large) + list(arg_attributes)
+    main = context.function(closed, "main", "public", arg_attributes, result_attributes)
+    text = f"module @{name} {{\n{main}{''.join(context.functions)}}}\n"
+    return text, [value for _, value in large]

@@ -1,0 +1,26 @@
+# Staging: runs a function on tracers and writes down what it does as a jaxpr.
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.core cimport Jaxpr, Primitive, Trace, Tracer, Var
+
+cdef class StagingTracer(Tracer):
+    cdef readonly Var var
+
+cdef class StagingTrace(Trace):
+    cdef list invars
+    cdef list eqns
+    cdef list constvars
+    cdef list consts
+    cdef dict const_vars                 # id of a constant -> its Var; `consts` keeps the constant alive
+    cdef readonly object debug_info
+    cdef StagingTracer argument(self, ShapedArray aval)
+    cdef object atom(self, object value)
+    cdef object stage(self, Primitive primitive, tuple args, dict params)
+    cdef tuple finish(self, list outs)
+    cdef void close(self) noexcept
+
+cdef class LinearTrace(StagingTrace):
+    pass
+
+cdef StagingTrace new_staging_trace(object debug_info)
+cdef LinearTrace new_linear_trace(Trace parent)
+cpdef tuple trace_flat(object fun, avals, debug_info=*)

@@ -1,0 +1,219 @@
+# cython: language_level=3
+cimport cython
+from cpython.ref cimport PyObject
+
+from cyxla._engine.array cimport Array, ArrayImpl, to_array
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.core cimport (
+    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval,
+    restore_trace, swap_trace, COMPARE, current_trace,
+)
+from cyxla._engine.source cimport Location, user_location
+
+cdef object name_stack = None    # callable: the current named_scope of this thread; installed by the layer that has scopes
+
+
+def install_name_stack(function):
+    """`function()` gives the name scope that equations are marked with."""
+    global name_stack
+    name_stack = function
+
+
+@cython.final
+cdef class StagingTracer(Tracer):
+    """A variable of the program that is being written down."""
+
+    def _origin(self):
+        trace = <StagingTrace>self._trace
+        info = trace.debug_info
+        return "" if info is None else info.describe(self, trace.argument_index(self.var))
+
+
+cdef class StagingTrace(Trace):
+    """Writes every primitive down as an equation."""
+
+    cdef StagingTracer argument(self, ShapedArray aval):
+        cdef StagingTracer tracer = new_tracer(self, aval)
+        self.invars.append(tracer.var)
+        return tracer
+
+    def argument_index(self, Var var):
+        for i, invar in enumerate(self.invars):
+            if invar is var:
+                return i
+        return None
+
+    cdef object atom(self, object value):
+        """The Var or Literal that stands for a value in the program."""
+        cdef Var var
+        cdef Literal literal
+        if type(value) is StagingTracer and (<StagingTracer>value)._trace is self:
+            return (<StagingTracer>value).var
+        if isinstance(value, ArrayImpl):
+            if (<ArrayImpl>value).literal_:
+                literal = Literal.__new__(Literal)
+                literal.val = value
+                literal.aval = (<ArrayImpl>value).aval
+                return literal
+        else:
+            check_tracer(value)
+        found = self.const_vars.get(<Py_ssize_t><void*>value)
+        if found is not None:
+            return found
+        var = Var.__new__(Var)
+        var.aval = (<Array>value).aval
+        self.const_vars[<Py_ssize_t><void*>value] = var
+        self.constvars.append(var)
+        self.consts.append(value)
+        return var
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        return self.stage(primitive, args, params)
+
+    cdef object stage(self, Primitive primitive, tuple args, dict params):
+        cdef Eqn eqn = Eqn.__new__(Eqn)
+        cdef Location location
+        cdef StagingTracer tracer
+        cdef list invars = [], outvars, outs
+        for arg in args:
+            if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
+                invars.append((<StagingTracer>arg).var)
+            else:
+                invars.append(self.atom(arg))
+        if primitive.kind != GENERAL:
+            result = elementwise_aval(primitive, args, primitive.kind == COMPARE)
+        else:
+            result = abstract_eval(primitive, args, params)
+        eqn.primitive = primitive
+        eqn.invars = invars
+        eqn.params = params
+        location = user_location()
+        eqn.code = location.code
+        eqn.lasti = location.lasti
+        if name_stack is not None:
+            eqn.name_stack = name_stack()
+        self.eqns.append(eqn)
+        if not primitive.multiple_results:
+            tracer = new_tracer(self, <ShapedArray>result)
+            eqn.outvars = [tracer.var]
+            return tracer
+        outs = []
+        outvars = []
+        for aval in result:
+            tracer = new_tracer(self, <ShapedArray>aval)
+            outvars.append(tracer.var)
+            outs.append(tracer)
+        eqn.outvars = outvars
+        return outs
+
+    cdef tuple finish(self, list outs):
+        """`(jaxpr, consts)` of the program with the given results; ends the trace."""
+        outvars = [self.atom(out) for out in outs]
+        jaxpr = Jaxpr(self.constvars, self.invars, outvars, self.eqns, debug_info=self.debug_info)
+        consts = self.consts
+        self.close()
+        return jaxpr, consts
+
+    cdef void close(self) noexcept:
+        # A leaked tracer keeps its trace, but not the program and its constants.
+        self.alive = False
+        self.eqns = []
+        self.consts = []
+        self.const_vars = {}
+
+
+@cython.final
+cdef class LinearTrace(StagingTrace):
+    """Writes down what depends on its arguments, and hands the rest to its parent: the linear part of a linearization."""
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        for arg in args:
+            if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
+                return self.stage(primitive, args, params)
+        return bind_on(self.parent, primitive, args, params)
+
+
+cdef inline StagingTracer new_tracer(StagingTrace trace, ShapedArray aval):
+    cdef StagingTracer tracer = StagingTracer.__new__(StagingTracer)
+    cdef Var var = Var.__new__(Var)
+    var.aval = aval
+    tracer.aval = aval
+    tracer._trace = trace
+    tracer.var = var
+    return tracer
+
+
+cdef int initialize(StagingTrace trace) except -1:
+    trace.alive = True
+    trace.invars = []
+    trace.eqns = []
+    trace.constvars = []
+    trace.consts = []
+    trace.const_vars = {}
+    return 0
+
+
+cdef StagingTrace new_staging_trace(object debug_info):
+    cdef StagingTrace trace = StagingTrace.__new__(StagingTrace)
+    initialize(trace)
+    trace.parent = current_trace()
+    trace.debug_info = debug_info
+    return trace
+
+
+cdef LinearTrace new_linear_trace(Trace parent):
+    cdef LinearTrace trace = LinearTrace.__new__(LinearTrace)
+    initialize(trace)
+    trace.parent = parent
+    return trace
+
+
+cpdef tuple trace_flat(object fun, avals, debug_info=None):
+    """Runs `fun(list of tracers) -> list of arrays`; returns `(jaxpr, consts)`.
+
+    The constants are the concrete arrays, and the tracers of outer transformations, that `fun` closes over.
+    """
+    cdef StagingTrace trace = new_staging_trace(debug_info)
+    cdef PyObject* previous
+    cdef list tracers = [trace.argument(aval) for aval in avals]
+    previous = swap_trace(trace)
+    try:
+        outs = fun(tracers)
+        return trace.finish([to_array(out) for out in outs])
+    finally:
+        restore_trace(previous)
+        trace.close()
+
+
+def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):
+    """Drops the equations that the wanted outputs do not need.
+
+    Returns the jaxpr with those outputs and the inputs they need, and the list of booleans saying which inputs those are
+    (`instantiate=True`, or a list of booleans, keeps inputs regardless). Equations with effects are kept.
+    """
+    cdef Eqn eqn
+    cdef set live = set()
+    outvars = [v for v, used in zip(jaxpr.outvars, used_outputs) if used]
+    for v in outvars:
+        if type(v) is Var:
+            live.add(v)
+    kept = []
+    for eqn in reversed(jaxpr.eqns):
+        needed = eqn.primitive.effects is not None and bool(eqn.effects)
+        if not needed:
+            for v in eqn.outvars:
+                if v in live:
+                    needed = True
+                    break
+        if needed:
+            kept.append(eqn)
+            for v in eqn.invars:
+                if type(v) is Var:
+                    live.add(v)
+    kept.reverse()
+    if isinstance(instantiate, bool):
+        instantiate = [instantiate] * len(jaxpr.invars)
+    used_inputs = [keep or v in live for v, keep in zip(jaxpr.invars, instantiate)]
+    invars = [v for v, used in zip(jaxpr.invars, used_inputs) if used]
+    # Constants stay: their values are listed beside the jaxpr, by position.
+    return Jaxpr(jaxpr.constvars, invars, outvars, kept, debug_info=None), used_inputs

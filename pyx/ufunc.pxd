@@ -1,0 +1,31 @@
+# Callables over elementwise primitives: strict ones (cyxla.lax) and ones that promote and broadcast (cyxla.numpy).
+from cpython.object cimport PyObject
+from cyxla._engine.array cimport Array
+from cyxla._engine.core cimport Primitive
+
+ctypedef PyObject* (*vectorcallfunc)(PyObject*, PyObject* const*, size_t, PyObject*) except NULL
+
+cdef enum Promotion:
+    NUMERIC
+    INEXACT
+    LOGICAL
+
+cdef class Elementwise:
+    cdef vectorcallfunc vectorcall
+    cdef readonly Primitive primitive
+    cdef Primitive bool_primitive
+    cdef Promotion promotion
+    cdef bint strict
+    cdef readonly int nin
+    cdef dict fields            # __name__, __doc__, __signature__...
+
+cdef class StrictOp(Elementwise):
+    pass
+
+cdef class UFunc(Elementwise):
+    pass
+
+cdef object apply_unary(Elementwise op, object x)
+cdef object apply_binary(Elementwise op, object x, object y)
+cdef Array convert(Array x, int code, bint weak)
+cdef Array broadcast_to(Array x, tuple shape)

@@ -1,0 +1,291 @@
+# cython: language_level=3
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM
+
+from cyxla._engine.array cimport Array, ArrayImpl, aval_of, host_value, is_operand, scalar_literal, to_array
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
+from cyxla._engine.dtypes cimport (
+    BOOL, EXTENDED, FLOAT64, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, info, promote, promotion_error,
+    scalar_code,
+)
+
+cdef extern from *:
+    """
+    static void enable_vectorcall(PyTypeObject* type, Py_ssize_t offset) {
+        type->tp_vectorcall_offset = offset;
+        type->tp_call = PyVectorcall_Call;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified(type);
+    }
+    """
+    void enable_vectorcall(PyTypeObject*, Py_ssize_t)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
+
+cdef Primitive convert_p = None
+cdef Primitive broadcast_in_dim_p = None
+cdef Primitive ne_p = None
+cdef object rank_promotion = None    # (name, shapes), called where ranks differ; None when 'allow'
+
+
+def install_conversion(Primitive convert, Primitive broadcast_in_dim, Primitive not_equal):
+    """The primitives with which operands are promoted and broadcast."""
+    global convert_p, broadcast_in_dim_p, ne_p
+    convert_p = convert
+    broadcast_in_dim_p = broadcast_in_dim
+    ne_p = not_equal
+
+
+def install_rank_promotion(check):
+    """`check(name, shapes)` is called where operands of different rank are broadcast; None to allow it silently."""
+    global rank_promotion
+    rank_promotion = check
+
+
+PROMOTIONS = {"numeric": NUMERIC, "compare": NUMERIC, "bitwise": NUMERIC, "inexact": INEXACT, "logical": LOGICAL}
+
+
+cdef class Elementwise:
+    """A callable over an elementwise primitive. See `StrictOp` and `UFunc`."""
+
+    @property
+    def __name__(self):
+        return self.fields["name"]
+
+    @property
+    def __qualname__(self):
+        return self.fields["name"]
+
+    @property
+    def __module__(self):
+        return self.fields["module"]
+
+    @property
+    def __doc__(self):
+        return self.fields["doc"]
+
+    @property
+    def __signature__(self):
+        signature = self.fields["signature"]
+        if isinstance(signature, str):
+            import inspect
+
+            namespace = {}
+            exec(f"def f{signature}: pass", namespace)
+            signature = self.fields["signature"] = inspect.signature(namespace["f"])
+        return signature
+
+    def __call__(self, *args, **kwargs):
+        # Replaced by the vectorcall slot; here so that the type shows that it is callable.
+        return call_slow(self, args, kwargs)
+
+    def __reduce__(self):
+        return lookup, (self.fields["module"], self.fields["name"])
+
+    def __get__(self, instance, owner):
+        return self
+
+
+def lookup(module, name):
+    import importlib
+
+    return getattr(importlib.import_module(module), name)
+
+
+cdef int set_fields(Elementwise op, str name, Primitive primitive, int nin, str doc, str module, str signature) except -1:
+    op.vectorcall = <vectorcallfunc>elementwise_vectorcall
+    op.primitive = primitive
+    op.nin = nin
+    op.fields = {"name": name, "doc": doc, "module": module, "signature": signature}
+    return 0
+
+
+@cython.final
+cdef class StrictOp(Elementwise):
+    """A callable of `cyxla.lax`: operands have one dtype, and equal shapes or rank 0."""
+
+    def __init__(self, Primitive primitive, str name=None, str doc="", *, int nin=0, str module="cyxla.lax",
+                 str signature=None):
+        nin = nin or (2 if primitive.jvps is None else len(primitive.jvps))
+        set_fields(self, name or primitive.name, primitive, nin, doc, module,
+                   signature or ("(x)" if nin == 1 else "(x, y)"))
+        self.strict = True
+
+    def __repr__(self):
+        return f"<cyxla.lax function {self.fields['name']}>"
+
+
+@cython.final
+cdef class UFunc(Elementwise):
+    """A callable of `cyxla.numpy`: operands are promoted by JAX's dtype lattice and broadcast as in NumPy."""
+
+    def __init__(self, str name, Primitive primitive, str promotion, bool_primitive=None, str doc="", *, int nin=0,
+                 str module="cyxla.numpy", str signature=None):
+        nin = nin or (2 if primitive.jvps is None else len(primitive.jvps))
+        set_fields(self, name, primitive, nin, doc, module, signature or ("(x, /)" if nin == 1 else "(x, y, /)"))
+        self.promotion = PROMOTIONS[promotion]
+        self.bool_primitive = bool_primitive
+
+    def __repr__(self):
+        return f"<cyxla.numpy function {self.fields['name']}>"
+
+
+cdef PyObject* elementwise_vectorcall(PyObject* callable, PyObject* const* args, size_t nargsf,
+                                      PyObject* kwnames) except NULL:
+    cdef Elementwise op = <Elementwise>callable
+    cdef Py_ssize_t i, n = PyVectorcall_NARGS(nargsf)
+    cdef object result
+    if kwnames == NULL and n == op.nin:
+        if n == 2:
+            result = apply_binary(op, <object>args[0], <object>args[1])
+        else:
+            result = apply_unary(op, <object>args[0])
+    else:
+        positional = tuple([<object>args[i] for i in range(n)])
+        keywords = {}
+        if kwnames != NULL:
+            for name in <tuple><object>kwnames:
+                keywords[name] = <object>args[n + len(keywords)]
+        result = call_slow(op, positional, keywords)
+    Py_INCREF(result)
+    return <PyObject*>result
+
+
+cdef object call_slow(Elementwise op, tuple args, dict kwargs):
+    bound = op.__signature__.bind(*args, **kwargs)
+    arguments = dict(bound.arguments)
+    operands = list(arguments.values())[:op.nin]
+    if op.nin == 2:
+        return apply_binary(op, operands[0], operands[1])
+    return apply_unary(op, operands[0])
+
+
+cdef object bad_operand(Elementwise op, object x, int position):
+    raise TypeError(f"{op.fields['name']} requires ndarray or scalar arguments, got {type(x)} at position {position}: "
+                    "convert lists and tuples with cyxla.numpy.array(...)")
+
+
+cdef inline int inexact_node(int node) noexcept:
+    cdef int kind = info[node >> 1].kind
+    if kind == KIND_FLOAT or kind == KIND_COMPLEX:
+        return node
+    # Integers become the default float, and stay weak if they were.
+    return canonicalize_code(FLOAT64) * 2 + (node & 1)
+
+
+cdef Array convert(Array x, int code, bint weak):
+    if x.aval.code == code:
+        return x
+    if isinstance(x, ArrayImpl) and (<ArrayImpl>x).literal_:
+        host = host_value(<ArrayImpl>x)
+        return scalar_literal(host.astype(code_dtype(code)), code, weak) if info[x.aval.code].kind == KIND_COMPLEX \
+            else scalar_literal(host.item(), code, weak)
+    return bind(convert_p, (x,), {"new_dtype": code_dtype(code), "weak_type": weak, "sharding": None})
+
+
+cdef Array broadcast_to(Array x, tuple shape):
+    cdef Py_ssize_t i, lead
+    if x.aval.shape == shape:
+        return x
+    lead = len(shape) - x.aval.ndim
+    # Axes of size 1 are dropped by naming only the others: broadcast_in_dim spreads size-1 axes itself.
+    return bind(broadcast_in_dim_p, (x,), {
+        "shape": shape, "broadcast_dimensions": tuple([lead + i for i in range(x.aval.ndim)]), "sharding": None})
+
+
+cdef object operand(Elementwise op, object x, int position):
+    if isinstance(x, Array):
+        return x
+    if not is_operand(x):
+        bad_operand(op, x, position)
+    return to_array(x)
+
+
+cdef object apply_unary(Elementwise op, object x):
+    cdef Array a = operand(op, x, 0)
+    cdef int node, target
+    if not op.strict:
+        if op.promotion == INEXACT:
+            node = a.aval.code * 2 + a.aval.weak_type
+            target = inexact_node(node)
+            if target != node:
+                a = convert(a, target >> 1, target & 1)
+        elif op.promotion == LOGICAL:
+            a = as_bool(a)
+    if op.bool_primitive is not None and a.aval.code == BOOL:
+        return bind(op.bool_primitive, (a,), NO_PARAMS)
+    return bind(op.primitive, (a,), NO_PARAMS)
+
+
+cdef Array as_bool(Array x):
+    if x.aval.code == BOOL:
+        return x
+    return bind(ne_p, (x, scalar_literal(0, x.aval.code, True)), NO_PARAMS)
+
+
+cdef tuple broadcast_shapes(Elementwise op, ShapedArray a, ShapedArray b):
+    cdef Py_ssize_t i, n, da, db
+    cdef list shape = []
+    n = max(a.ndim, b.ndim)
+    if a.ndim != b.ndim and rank_promotion is not None:
+        rank_promotion(op.fields["name"], (a.shape, b.shape))
+    for i in range(n):
+        da = 1 if i < n - a.ndim else <Py_ssize_t>a.shape[i - (n - a.ndim)]
+        db = 1 if i < n - b.ndim else <Py_ssize_t>b.shape[i - (n - b.ndim)]
+        if da != db and da != 1 and db != 1:
+            if a.ndim == b.ndim:
+                raise TypeError(f"{op.fields['name']} got incompatible shapes for broadcasting: {a.shape}, {b.shape}.")
+            raise ValueError(f"Incompatible shapes for broadcasting: shapes=[{a.shape}, {b.shape}] in {op.fields['name']}")
+        shape.append(db if da == 1 else da)
+    return tuple(shape)
+
+
+cdef object apply_binary(Elementwise op, object x, object y):
+    cdef Array a, b
+    cdef ShapedArray aval_a, aval_b
+    cdef int node_a, node_b, node
+    cdef Primitive primitive = op.primitive
+    if isinstance(x, Array) and isinstance(y, Array) and (<Array>x).aval is (<Array>y).aval and (
+            op.strict or op.promotion == NUMERIC):
+        if op.bool_primitive is not None and (<Array>x).aval.code == BOOL:
+            primitive = op.bool_primitive
+        return bind(primitive, (x, y), NO_PARAMS)
+    a = operand(op, x, 0)
+    b = operand(op, y, 1)
+    aval_a = a.aval
+    aval_b = b.aval
+    if op.strict:
+        return bind(primitive, (a, b), NO_PARAMS)
+    if op.promotion == LOGICAL:
+        a = as_bool(a)
+        b = as_bool(b)
+    else:
+        node_a = aval_a.code * 2 + aval_a.weak_type
+        node_b = aval_b.code * 2 + aval_b.weak_type
+        node = promote(node_a, node_b)
+        if node < 0:
+            raise promotion_error(node_a, node_b)
+        if op.promotion == INEXACT:
+            node = inexact_node(node)
+        if aval_a.code != node >> 1:
+            a = convert(a, node >> 1, node & 1)
+        if aval_b.code != node >> 1:
+            b = convert(b, node >> 1, node & 1)
+    if op.bool_primitive is not None and a.aval.code == BOOL:
+        primitive = op.bool_primitive
+    if aval_a.ndim and aval_b.ndim and aval_a.shape != aval_b.shape:
+        shape = broadcast_shapes(op, aval_a, aval_b)
+        a = broadcast_to(a, shape)
+        b = broadcast_to(b, shape)
+    elif rank_promotion is not None and aval_a.ndim != aval_b.ndim and aval_a.ndim and aval_b.ndim:
+        rank_promotion(op.fields["name"], (aval_a.shape, aval_b.shape))
+    return bind(primitive, (a, b), NO_PARAMS)
+
+
+cdef StrictOp probe = StrictOp(Primitive.__new__(Primitive), "probe", nin=1)
+cdef Py_ssize_t vectorcall_offset = <char*>&probe.vectorcall - <char*><PyObject*>probe
+enable_vectorcall(<PyTypeObject*>Elementwise, vectorcall_offset)
+enable_vectorcall(<PyTypeObject*>StrictOp, vectorcall_offset)
+enable_vectorcall(<PyTypeObject*>UFunc, vectorcall_offset)
