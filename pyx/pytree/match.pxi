@@ -1,0 +1,108 @@
+# Flattening up to a treedef: the tree may go on below the treedef's leaves
+
+cdef Token* _match(Token* token, PyObject* x, Flat* out) except NULL:
+    """Appends the subtrees of x at the leaves of the treedef at token to out.leaves. Returns the end of that treedef."""
+    cdef int kind = _kind(token)
+    cdef Py_ssize_t i, n
+    cdef PyObject* value
+    if kind == LEAF:
+        if out.n_leaves == out.leaf_capacity:
+            _grow_leaves(out)
+        incref(x)
+        out.leaves[out.n_leaves] = x
+        out.n_leaves += 1
+        return token + 1
+    n = _arity(token)
+    enter_recursion(" while matching pytrees")
+    try:
+        if kind == TUPLE and type_of(x) == &PyTuple_Type and tuple_size(x) == n:
+            token += 1
+            for i in range(n):
+                token = _match(token, tuple_item(x, i), out)
+            return token
+        if kind == LIST and type_of(x) == &PyList_Type and list_size(x) == n:
+            token += 1
+            for i in range(n):
+                if list_size(x) != n:
+                    _changed_size("list")
+                value = list_item(x, i)
+                incref(value)
+                try:
+                    token = _match(token, value, out)
+                finally:
+                    decref(value)
+            return token
+        if kind == DICT and type_of(x) == &PyDict_Type and dict_size(x) == n:
+            return _match_dict(token, x, out)
+        return _match_other(token, <object>x, out)
+    finally:
+        leave_recursion()
+
+
+cdef Token* _match_dict(Token* token, PyObject* x, Flat* out) except NULL:
+    cdef Py_ssize_t i, n = _arity(token)
+    cdef Token* child = token + 1 + n
+    cdef PyObject* value
+    for i in range(n):
+        value = dict_get(x, token[1 + i].obj)
+        if value == NULL:
+            raise_pending(0 if pending_error() == NULL else -1)
+            _key_mismatch(token, <dict>x)
+        incref(value)
+        try:
+            child = _match(child, value, out)
+        finally:
+            decref(value)
+    return child
+
+
+cdef int _key_mismatch(Token* token, dict x) except -1:
+    raise ValueError(f"Dict key mismatch; expected keys: {list(_extras(token))}; present keys: {_sorted_keys(x)}.")
+
+
+cdef Token* _match_other(Token* token, x, Flat* out) except NULL:
+    cdef int kind = _kind(token)
+    cdef Py_ssize_t n = _arity(token)
+    cdef Flat scratch
+    cdef list children
+    cdef Token* child
+    if kind == NONE:
+        if x is not None:
+            raise ValueError(f"Expected None, got {x!r}. None is a node without children, not a leaf; to make it stand for "
+                             "any value, pass is_leaf=lambda x: x is None.")
+        return token + 1
+    if kind == DICT:
+        if type(x) is not dict:
+            raise ValueError(f"Expected dict, got {x!r}.")
+        _key_mismatch(token, x)
+    if kind == TUPLE or kind == LIST:
+        expected = _node_type(token)
+        if type(x) is not expected:
+            raise ValueError(f"Expected {expected.__name__}, got {x!r}.")
+        what = expected.__name__
+        raise ValueError(f"{what.capitalize()} arity mismatch: {len(x)} != {n}; {what}: {x!r}.")
+    if kind == NAMEDTUPLE:
+        if not (isinstance(x, tuple) and _is_namedtuple_type(type_of(<PyObject*>x))):
+            raise ValueError(f"Expected named tuple, got {x!r}.")
+        if len(x) != n:
+            raise ValueError(f"Named tuple arity mismatch: {len(x)} != {n}; tuple: {x!r}.")
+        if type(x) is not <object>token.obj:
+            raise ValueError(f"Named tuple type mismatch: expected type: {<object>token.obj}, tuple: {x!r}.")
+    elif type(x) is not _node_type(token):
+        raise ValueError(f"Custom node type mismatch: expected type: {_node_type(token)}, value: {x!r}.")
+    flat_init(&scratch)
+    try:
+        children = _open(&scratch, x, None)
+        if kind != NAMEDTUPLE:
+            found = _metadata(scratch.tokens)
+            if not _metadata_equal(_metadata(token), found):
+                what = "custom dataclass" if kind == DATACLASS else "custom"
+                raise ValueError(f"Mismatch {what} node data: {_metadata(token)} != {found}; value: {x!r}.")
+    finally:
+        flat_clear(&scratch)
+    if len(children) != n:
+        raise ValueError(f"Custom type arity mismatch: {len(children)} != {n}; value: {x!r}.")
+    child = token + 1 + _n_extra(token)
+    for value in children:
+        child = _match(child, <PyObject*>value, out)
+    return child
