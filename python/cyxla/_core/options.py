@@ -1,7 +1,7 @@
 """The table of configuration options: one row each, with JAX's names, defaults and environment variables.
 
-The environment variable of an option is its name in capitals. `key` marks those on which a traced or compiled program may
-depend: they take part in the keys of all caches.
+The environment variable of an option is its name in capitals. `key` marks those on which a traced or compiled program
+may depend: they take part in the keys of all caches.
 """
 
 from __future__ import annotations
