@@ -23,18 +23,15 @@ ALIASES = {"gpu": ("cuda", "rocm"), "cuda": ("cuda",), "rocm": ("rocm",)}
 
 
 def _make_cpu_client():
-    # The handlers pass on custom call targets registered through jaxlib before this client or after it.
-    from jaxlib import xla_client
-
     from . import xla
 
-    xla_client.register_custom_call_handler("cpu", xla.jaxlib.register_custom_call_target)
-    xla_client.register_custom_type_handler("cpu", xla.jaxlib.register_custom_type)
+    # The handlers pass on custom call targets registered through jaxlib before this client or after it.
+    xla.xla_client.register_custom_call_handler("cpu", xla.jaxlib.register_custom_call_target)
+    xla.xla_client.register_custom_type_handler("cpu", xla.jaxlib.register_custom_type)
     count = options.num_cpu_devices
-    with xla.quiet():
-        return xla.jaxlib.get_tfrt_cpu_client(
-            asynchronous=options.cpu_enable_async_dispatch, num_devices=count if count > 0 else None
-        )
+    return xla.jaxlib.get_tfrt_cpu_client(
+        asynchronous=options.cpu_enable_async_dispatch, num_devices=count if count > 0 else None
+    )
 
 
 def _requested_platforms():

@@ -1,17 +1,53 @@
 """StableHLO text in, loaded executables out.
 
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
-emitters; `small=True` leaves them out (same results, about half the time). What the user says, by `options` or by
+emitters. Without them it compiles in half the time to the same results, except for programs of many matrix products,
+which take twice as long. So small programs (see `is_small`) go without. What the user says, by `options` or by
 XLA_FLAGS, always wins.
 """
 
 import os
+import threading
+import time
 
+from . import cache
 from .options import options as runtime_options
+
+# Measured on 0.10, ms without the emitters and with: one product 25 and 39, five 37 and 55, eight 88 and 45.
+SMALL_PRODUCTS = 5
+SMALL_BYTES = 64 * 1024
+
+_OPTIMIZATION_LEVELS = {"UNKNOWN": None, "O0": 0, "O1": 1, "O2": 2, "O3": 3}
+_lapack_lock = threading.Lock()
+_lapack_ready = False
+
+
+class Statistics:
+    """What compilation has cost this process so far."""
+
+    __slots__ = ("compilations", "loads", "seconds")
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.compilations = 0  # by XLA
+        self.loads = 0  # from the persistent cache instead
+        self.seconds = 0.0  # in both
+
+
+statistics = Statistics()
+
+
+def is_small(module_text):
+    """Whether a module (bytes) compiles faster without XLA:CPU's fusion emitters."""
+    if len(module_text) > SMALL_BYTES:
+        return False
+    return module_text.count(b"dot_general") + module_text.count(b"stablehlo.convolution") <= SMALL_PRODUCTS
 
 
 def _small_cpu_options(xla):
-    """What small programs are compiled with on CPU, unless the user's own options say otherwise."""
+    """What small programs are compiled with on CPU."""
     if xla.JAXLIB_VERSION < (0, 11):
         return {"xla_cpu_use_fusion_emitters": False}
     # Later releases have no other emitters.
@@ -19,10 +55,7 @@ def _small_cpu_options(xla):
 
 
 def compile_options(devices, options=None, *, small=False, num_replicas=1, num_partitions=1):
-    """jaxlib's CompileOptions for a program on the given devices.
-
-    Raises JaxRuntimeError (at compilation) for an option that XLA does not know.
-    """
+    """jaxlib's CompileOptions for a program on the given devices, `options` being XLA's flags by name."""
     import numpy as np
 
     from . import xla
@@ -38,6 +71,9 @@ def compile_options(devices, options=None, *, small=False, num_replicas=1, num_p
     if num_partitions > 1:
         build.use_spmd_partitioning = True
         build.use_shardy_partitioner = True
+    level = _OPTIMIZATION_LEVELS.get(runtime_options.optimization_level)
+    if level is not None:
+        build.optimization_level = level
     if runtime_options.disable_most_optimizations:
         build.debug_options.xla_backend_optimization_level = 0
         build.debug_options.xla_llvm_disable_expensive_passes = True
@@ -52,15 +88,124 @@ def compile_options(devices, options=None, *, small=False, num_replicas=1, num_p
     return out
 
 
-def compile(module_text, devices, options=None, *, small=False, num_replicas=1, num_partitions=1):
-    """Compiles a StableHLO module (text, str or bytes) and loads it onto devices. Releases the GIL.
+def register_lapack():
+    """Makes XLA:CPU know jaxlib's LAPACK kernels, the targets `lapack_*_ffi`. Loads SciPy, whose LAPACK it is."""
+    global _lapack_ready
+    if _lapack_ready:
+        return
+    with _lapack_lock:
+        if _lapack_ready:
+            return
+        from jaxlib import lapack
 
-    Returns jaxlib's LoadedExecutable. Raises JaxRuntimeError for a module that does not parse or compile.
+        for name, target, api_version in lapack.registrations()["cpu"]:
+            register_custom_call_target(name, target, "cpu", api_version)
+        # Any name will do: this loads the library for all of them.
+        import numpy as np
+
+        lapack.prepare_lapack_call("potrf", np.dtype("float32"))
+        _lapack_ready = True
+
+
+def register_custom_call_target(name, target, platform="cpu", api_version=1):
+    """Makes a C function (a PyCapsule) known to XLA under a name, for `stablehlo.custom_call`.
+
+    Raises JaxRuntimeError when the name stands for another function already.
     """
     from . import xla
 
+    xla.xla_client.register_custom_call_target(name, target, platform, api_version)
+
+
+def compile(
+    module_text,
+    devices,
+    options=None,
+    *,
+    small=None,
+    num_replicas=1,
+    num_partitions=1,
+    keep_alive=(),
+    name="module",
+):
+    """Compiles a StableHLO module (text, str or bytes) and loads it onto devices; or finds it in the persistent cache.
+
+    `small` says whether the program is to be compiled as a small one (see above); None decides by its text. Objects in
+    `keep_alive` live as long as the executable; programs with any are not cached on disk, since they refer to this
+    process. Releases the GIL: several threads compile at once.
+
+    Returns jaxlib's LoadedExecutable. Raises JaxRuntimeError for a module that does not parse or compile, or an option
+    that XLA does not know.
+    """
+    from . import xla
+
+    start = time.perf_counter()
     if isinstance(module_text, str):
         module_text = module_text.encode()
-    device_list = xla.jaxlib.DeviceList(tuple(devices))
+    if small is None:
+        small = is_small(module_text)
+    client = devices[0].client
+    if b"lapack_" in module_text and client.platform == "cpu":
+        register_lapack()
     settings = compile_options(devices, options, small=small, num_replicas=num_replicas, num_partitions=num_partitions)
-    return devices[0].client.compile_and_load(module_text, device_list, settings)
+    device_list = xla.jaxlib.DeviceList(tuple(devices))
+    key = None
+    if not keep_alive and cache.is_enabled():
+        key = cache.key(name, module_text, devices, settings)
+        executable = cache.load(key, client, device_list, settings)
+        if executable is not None:
+            statistics.loads += 1
+            statistics.seconds += time.perf_counter() - start
+            return executable
+    executable = client.compile_and_load(module_text, device_list, settings)
+    for value in keep_alive:
+        executable.keep_alive(value)
+    seconds = time.perf_counter() - start
+    statistics.compilations += 1
+    statistics.seconds += seconds
+    if key is not None:
+        cache.store(key, client, executable, seconds)
+    return executable
+
+
+def serialize(executable):
+    """A loaded executable as bytes, for `deserialize` in a process with the same jaxlib and kind of device."""
+    return executable.client.serialize_executable(executable)
+
+
+def deserialize(data, devices, options=None, *, num_replicas=1, num_partitions=1):
+    """Loads what `serialize` returned. Raises JaxRuntimeError if the bytes are no executable of this jaxlib."""
+    from . import xla
+
+    settings = compile_options(devices, options, num_replicas=num_replicas, num_partitions=num_partitions)
+    device_list = xla.jaxlib.DeviceList(tuple(devices))
+    return devices[0].client.deserialize_executable(data, device_list, settings)
+
+
+def hlo_text(executable):
+    """The optimized HLO of an executable, as text."""
+    return "\n\n".join(module.to_string() for module in executable.hlo_modules())
+
+
+def cost_analysis(executable):
+    """XLA's estimate of what a run costs: `flops`, `bytes accessed`, ...; None where the platform makes none."""
+    from . import xla
+
+    try:
+        return dict(executable.cost_analysis())
+    except xla.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error):
+            return None
+        raise
+
+
+def memory_analysis(executable):
+    """The sizes of arguments, outputs, temporaries and code (jaxlib's CompiledMemoryStats); None where not known."""
+    from . import xla
+
+    try:
+        return executable.get_compiled_memory_stats()
+    except xla.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error):
+            return None
+        raise

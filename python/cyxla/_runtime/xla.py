@@ -3,32 +3,23 @@
 Import this module inside functions, never at the top of another module: it loads jaxlib.
 """
 
-import contextlib
 import os
 import sys
 import threading
 
-
-@contextlib.contextmanager
-def quiet():
-    """Keeps jaxlib's INFO lines about each client off stderr, unless the user has chosen a log level.
-
-    jaxlib reads the level once, at its first message. Child processes do not inherit what is set here.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
+# jaxlib reads the level once, as it loads; at its default it writes INFO lines to stderr for each client. What the user
+# has set stands, and child processes do not inherit what we set.
+_chosen_log_level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+if _chosen_log_level is None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
-
-
-with quiet():
+try:
     from jaxlib import _hlo as hlo
     from jaxlib import _jax as jaxlib
     from jaxlib import version as _version
+    from jaxlib import xla_client as xla_client
+finally:
+    if _chosen_log_level is None:
+        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 JAXLIB_VERSION = tuple(int(part) for part in _version.__version__.split(".")[:3])
 JaxRuntimeError = jaxlib.JaxRuntimeError
