@@ -28,12 +28,14 @@ class TypePromotionError(ValueError):
 # One row a dtype: code, name, short name, MLIR name, kind, bits.
 cdef list ROWS = [
     (BOOL, "bool", "bool", "i1", KIND_BOOL, 8),
+    (INT1, "int1", "i1", "i1", KIND_SIGNED, 1),
     (INT2, "int2", "i2", "i2", KIND_SIGNED, 2),
     (INT4, "int4", "i4", "i4", KIND_SIGNED, 4),
     (INT8, "int8", "i8", "i8", KIND_SIGNED, 8),
     (INT16, "int16", "i16", "i16", KIND_SIGNED, 16),
     (INT32, "int32", "i32", "i32", KIND_SIGNED, 32),
     (INT64, "int64", "i64", "i64", KIND_SIGNED, 64),
+    (UINT1, "uint1", "u1", "ui1", KIND_UNSIGNED, 1),
     (UINT2, "uint2", "u2", "ui2", KIND_UNSIGNED, 2),
     (UINT4, "uint4", "u4", "ui4", KIND_UNSIGNED, 4),
     (UINT8, "uint8", "u8", "ui8", KIND_UNSIGNED, 8),
@@ -48,6 +50,8 @@ cdef list ROWS = [
     (FLOAT8_E5M2, "float8_e5m2", "f8_e5m2", "f8E5M2", KIND_FLOAT, 8),
     (FLOAT8_E5M2FNUZ, "float8_e5m2fnuz", "f8_e5m2fnuz", "f8E5M2FNUZ", KIND_FLOAT, 8),
     (FLOAT8_E8M0FNU, "float8_e8m0fnu", "f8_e8m0fnu", "f8E8M0FNU", KIND_FLOAT, 8),
+    (FLOAT6_E2M3FN, "float6_e2m3fn", "f6_e2m3fn", "f6E2M3FN", KIND_FLOAT, 6),
+    (FLOAT6_E3M2FN, "float6_e3m2fn", "f6_e3m2fn", "f6E3M2FN", KIND_FLOAT, 6),
     (FLOAT4_E2M1FN, "float4_e2m1fn", "f4_e2m1fn", "f4E2M1FN", KIND_FLOAT, 4),
     (FLOAT16, "float16", "f16", "f16", KIND_FLOAT, 16),
     (BFLOAT16, "bfloat16", "bf16", "bf16", KIND_FLOAT, 16),
@@ -75,7 +79,11 @@ cdef int fill_info() except -1:
         if code == FLOAT0:
             dtype = float0
         else:
-            scalar_type = getattr(ml_dtypes, name, None) or np.dtype(name).type
+            scalar_type = getattr(ml_dtypes, name, None)
+            if scalar_type is None:
+                if bits < 8:        # older releases of ml_dtypes lack the narrowest types
+                    continue
+                scalar_type = np.dtype(name).type
             dtype = np.dtype(scalar_type)
             codes[scalar_type] = code
             codes[name] = code
@@ -109,8 +117,8 @@ cpdef int canonicalize_code(int code):
 cdef int slow_dtype_code(object dtype) except -1:
     cdef object code
     key = dtype
-    if not isinstance(dtype, (np.dtype, str, type)) and not isinstance(dtype, (list, tuple, dict)):
-        dtype = getattr(dtype, "dtype", dtype)
+    if hasattr(dtype, "__array__") and not isinstance(dtype, type):
+        raise ValueError("a dtype is needed, but got an array: write x.dtype rather than x")
     try:
         code = codes.get(dtype)
     except TypeError:       # not hashable: a structured dtype given as a list
@@ -118,7 +126,8 @@ cdef int slow_dtype_code(object dtype) except -1:
     if code is None:
         code = codes.get(np.dtype(dtype))
     if code is None:
-        raise TypeError(f"{np.dtype(dtype)!r} is not a supported element type: use booleans, integers, floats or complex numbers")
+        raise TypeError(f"{np.dtype(dtype)!r} is not a dtype that arrays can have: these hold booleans, integers, floats "
+                        "or complex numbers in the machine's byte order")
     if isinstance(key, (str, type)) and len(codes) < MAX_ALIASES:
         codes[key] = code
     return code
@@ -231,6 +240,27 @@ cdef int scalar_code(object value) except -1:
     return code
 
 
+# ---- Scalar types ----
+
+cdef class ScalarMeta(type):
+    """Type of jnp.float32 and the like, which compare and hash as NumPy's scalar types; `dtype` is their attribute."""
+
+    def __hash__(self):
+        return hash(self.dtype.type)
+
+    def __eq__(self, other):
+        if self is other:
+            return True
+        dtype = self.dtype
+        return dtype.type is other or (isinstance(other, np.dtype) and dtype == other)
+
+    def __ne__(self, other):
+        return not self == other
+
+    def __instancecheck__(self, instance):
+        return isinstance(instance, self.dtype.type)
+
+
 # ---- Promotion ----
 
 # Nodes of the lattice are the codes and, after them, the weak kinds.
@@ -240,9 +270,9 @@ cdef enum:
     WEAK_COMPLEX
     N_LATTICE
 
-cdef list SMALL_INTS = [INT2, INT4, UINT2, UINT4]
+cdef list SMALL_INTS = [INT1, INT2, INT4, UINT1, UINT2, UINT4]
 cdef list SMALL_FLOATS = [FLOAT8_E3M4, FLOAT8_E4M3, FLOAT8_E4M3B11FNUZ, FLOAT8_E4M3FN, FLOAT8_E4M3FNUZ, FLOAT8_E5M2,
-                          FLOAT8_E5M2FNUZ, FLOAT8_E8M0FNU, FLOAT4_E2M1FN]
+                          FLOAT8_E5M2FNUZ, FLOAT8_E8M0FNU, FLOAT6_E2M3FN, FLOAT6_E3M2FN, FLOAT4_E2M1FN]
 cdef list INTS = [INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64]
 
 # Each node with those directly above it.
@@ -454,7 +484,7 @@ def dtype_table():
     """For tests and tools: name -> (code, kind, bits, itemsize, real, canonical, tangent, short name, MLIR name)."""
     return {names[code]: (code, info[code].kind, info[code].bits, info[code].itemsize, info[code].real,
                           info[code].canonical, info[code].tangent, short_names[code], mlir_names[code])
-            for code in list(range(N_BUILTIN)) + list(range(EXTENDED, registered))}
+            for code in list(range(N_BUILTIN)) + list(range(EXTENDED, registered)) if dtypes[code] is not None}
 
 
 def promote_pair(int node_a, int node_b):

@@ -21,6 +21,7 @@ from typing import Any
 
 from cyxla._core.options import ROWS, Row
 from cyxla._engine import config as engine
+from cyxla._runtime.options import options as runtime_options
 
 TRUE_WORDS = ("y", "yes", "t", "true", "on", "1")
 FALSE_WORDS = ("n", "no", "f", "false", "off", "0")
@@ -365,6 +366,21 @@ def _spread_transfer_guard(value: str | None) -> None:
 
 
 TRANSFER_GUARDS[0].on_update(_spread_transfer_guard)
+
+
+# ---- The runtime, which depends on nothing here, has its own copy of what it must know ----
+
+
+def _tell_runtime(attribute: str) -> Callable[[Any], None]:
+    def tell(value: Any) -> None:
+        setattr(runtime_options, attribute, (value or "").lower() or None if attribute == "platforms" else value)
+
+    return tell
+
+
+for attribute in runtime_options.__slots__:
+    OPTIONS[f"jax_{attribute}"].on_update(_tell_runtime(attribute))
+del attribute
 
 
 USER_CONTEXTS = itertools.count()
