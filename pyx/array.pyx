@@ -375,7 +375,7 @@ cdef class ArrayImpl(Array):
                                    copy=copy)
 
     def __dlpack_device__(self):
-        return runtime().dlpack_device(self.device)
+        return runtime().dlpack_device(device_buffer(self))
 
 
 cdef object python_scalar(ArrayImpl array, str wanted):

@@ -50,3 +50,4 @@ cpdef int register_alias(object key, int code) except -1    # dtype_code(key) ==
 cpdef list extended_codes()
 cpdef int promote_nodes(nodes) except -1                # join of any number of nodes; raises where there is none
 cpdef int requested_code(object dtype) except -1        # canonical code of a dtype the user named, warns on truncation
+cpdef int promote_types_code(int node_a, int node_b) except -1  # join of two dtypes, not canonicalized

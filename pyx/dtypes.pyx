@@ -450,12 +450,20 @@ cpdef int promote_nodes(nodes) except -1:
     return result
 
 
-def promote_codes(int code_a, int code_b):
-    """The common code of two dtypes, which stay 64-bit even where x64 is off; -1 where there is none."""
+cpdef int promote_types_code(int node_a, int node_b) except -1:
+    """The common code of two dtypes or Python types (weak), wide where those are: x64 mode is not looked at."""
     cdef ThreadFlags* flags = thread_flags()
-    if flags.strict_promotion or code_a >= N_BUILTIN or code_b >= N_BUILTIN:
-        return code_a if code_a == code_b else -1
-    return types_table[flags.x64][code_a][code_b]
+    cdef int joined = -1
+    if (node_a | node_b) & 1:
+        joined = table[1 + 2 * flags.strict_promotion][node_a][node_b]
+        joined = joined // 2 if joined >= 0 else -1
+    elif node_a == node_b and info[node_a // 2].kind != KIND_FLOAT0:
+        joined = node_a // 2
+    elif not flags.strict_promotion and node_a < 2 * N_BUILTIN and node_b < 2 * N_BUILTIN:
+        joined = types_table[flags.x64][node_a // 2][node_b // 2]
+    if joined < 0:
+        no_promotion([node_a, node_b])
+    return joined
 
 
 # ---- Dtypes that a user asks for ----
@@ -478,6 +486,16 @@ cpdef int requested_code(object dtype) except -1:
     warnings.warn(f"The dtype {names[code]} was requested, but 64-bit types are off: {names[canonical]} is used. {hint}",
                   UserWarning, stacklevel=2)
     return canonical
+
+
+def dtype_kind(int code):
+    """The Kind of a code: 0 bool, 1 signed, 2 unsigned, 3 float, 4 complex, 5 float0, 6 extended."""
+    return info[code].kind
+
+
+def dtype_bits(int code):
+    """The bits of one element."""
+    return info[code].bits
 
 
 def dtype_table():

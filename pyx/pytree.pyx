@@ -58,7 +58,6 @@ cdef extern from "Python.h":
     int compare_str "PyUnicode_Compare"(PyObject*, PyObject*) noexcept
     double float_value "PyFloat_AS_DOUBLE"(PyObject*) noexcept
     PyObject* pending_error "PyErr_Occurred"() noexcept
-    int enter_recursion "Py_EnterRecursiveCall"(const char*) except -1
     void leave_recursion "Py_LeaveRecursiveCall"() noexcept
     int Py_EQ
     size_t VECTORCALL_OFFSET "PY_VECTORCALL_ARGUMENTS_OFFSET"
@@ -69,6 +68,7 @@ cdef extern from *:
     static inline void* cyxla_richcompare_of(PyTypeObject* type) { return (void*)type->tp_richcompare; }
     static inline bool cyxla_is_heap_type(PyTypeObject* type) { return type->tp_flags & Py_TPFLAGS_HEAPTYPE; }
     static inline void cyxla_set_type_name(PyTypeObject* type, const char* name) { type->tp_name = name; }
+    static inline int cyxla_enter_recursion(const char* where) { return Py_EnterRecursiveCall(where) ? -1 : 0; }
     static inline int cyxla_raise_pending(int status) { return status; }
     static inline size_t cyxla_bits_of(double value) { size_t bits = 0; memcpy(&bits, &value, sizeof bits); return bits; }
     """
@@ -76,6 +76,7 @@ cdef extern from *:
     bint is_heap_type "cyxla_is_heap_type"(PyTypeObject*) noexcept
     void set_type_name "cyxla_set_type_name"(PyTypeObject*, const char*) noexcept
     size_t bits_of "cyxla_bits_of"(double) noexcept
+    int enter_recursion "cyxla_enter_recursion"(const char*) except -1
     int raise_pending "cyxla_raise_pending"(int) except -1
 
 # What each token holds, and what follows it:

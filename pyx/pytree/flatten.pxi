@@ -173,7 +173,9 @@ cdef inline bint _str_less(PyObject* a, PyObject* b) noexcept:
 
 cdef int _add_dict(Flat* flat, PyObject* x) except -1:
     cdef Py_ssize_t n = dict_size(x), i = 0, pos = 0, start
-    cdef PyObject *key, *value, *previous = NULL
+    cdef PyObject* key
+    cdef PyObject* value
+    cdef PyObject* previous = NULL
     cdef size_t h
     _put_head(flat, DICT, n, NULL)
     start = flat.n_tokens
@@ -207,7 +209,8 @@ cdef int _add_dict(Flat* flat, PyObject* x) except -1:
 cdef int _add_unsorted_dict(Flat* flat, PyObject* x, Py_ssize_t n) except -1:
     cdef PyObject* keys[MAX_INSERTION_SORT]
     cdef PyObject* values[MAX_INSERTION_SORT]
-    cdef PyObject *key, *value
+    cdef PyObject* key
+    cdef PyObject* value
     cdef Py_ssize_t pos = 0, i = 0, j
     cdef list ordered
     cdef bint strings = n <= MAX_INSERTION_SORT
@@ -238,7 +241,7 @@ cdef int _add_unsorted_dict(Flat* flat, PyObject* x, Py_ssize_t n) except -1:
                 for i in range(n):
                     decref(values[i])
         else:
-            ordered = _sorted_keys(<dict>x)
+            ordered = _sorted_keys(<object>x)
             for item in ordered:
                 _put_value(flat, KEY, <PyObject*>item)
             for item in ordered:
@@ -249,7 +252,7 @@ cdef int _add_unsorted_dict(Flat* flat, PyObject* x, Py_ssize_t n) except -1:
     return 0
 
 
-cdef list _sorted_keys(dict x):
+cdef list _sorted_keys(x):
     cdef list keys = list(x)
     try:
         keys.sort()

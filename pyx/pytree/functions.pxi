@@ -160,9 +160,13 @@ def flatten_one_level(tree, bint with_keys=False):
         if children is None:
             return None
         metadata = _metadata(flat.tokens)
+        kind = _kind(flat.tokens)
     finally:
         flat_clear(&flat)
-    return (list(zip(keys, children)) if with_keys else children), metadata
+    result = list(zip(keys, children)) if with_keys else children
+    if kind in (NONE, TUPLE, DICT) or (kind == LIST and with_keys) or (kind == CUSTOM and not with_keys):
+        result = tuple(result)
+    return result, metadata
 
 
 def treedef_tuple(treedefs):

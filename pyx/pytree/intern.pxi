@@ -109,7 +109,8 @@ cdef PyObject* _intern_find(Flat* flat) noexcept:
     cdef size_t i = flat.hash & intern_mask
     cdef Py_ssize_t k
     cdef TreeDef candidate
-    cdef Token *a, *b
+    cdef Token* a
+    cdef Token* b
     while intern_table[i].treedef != NULL:
         if intern_table[i].hash == flat.hash:
             a = (<TreeDef>intern_table[i].treedef).tokens
@@ -207,7 +208,8 @@ cdef bint _metadata_equal(a, b) except -1:
 
 cdef bint _equal(TreeDef a, TreeDef b) except -1:
     cdef Py_ssize_t i
-    cdef PyObject *x, *y
+    cdef PyObject* x
+    cdef PyObject* y
     if a is b:
         return True
     if a.n_tokens != b.n_tokens or a.num_leaves != b.num_leaves or _structure_hash(a) != _structure_hash(b):

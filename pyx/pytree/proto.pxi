@@ -64,10 +64,10 @@ cdef list _parse_fields(bytes data):
         value, pos = _parse_varint(data, pos)
         if tag & 7 == 2:
             if pos + value > len(data):
-                raise ValueError("Could not deserialize PyTreeDefProto.")
+                raise ValueError("the message is cut off")
             value, pos = data[pos:pos + value], pos + value
         elif tag & 7 != 0:
-            raise ValueError("Could not deserialize PyTreeDefProto.")
+            raise ValueError("the message is cut off")
         fields.append((tag >> 3, value))
     return fields
 
@@ -80,14 +80,14 @@ cdef tuple _parse_varint(bytes data, Py_ssize_t pos):
         pos += 1
         if not data[pos - 1] & 128:
             return value, pos
-    raise ValueError("Could not deserialize PyTreeDefProto.")
+    raise ValueError("the message is cut off")
 
 
 cdef TreeDef _from_proto(bytes data):
     cdef list stack = [], nodes = [], strings = [], ids
-    for number, value in _parse_fields(data):
-        (nodes if number == 1 else strings).append(value)
     try:
+        for number, value in _parse_fields(data):
+            (nodes if number == 1 else strings).append(value)
         for node in nodes:
             fields = dict(_parse_fields(node))
             arity = fields.get(1, 0)
@@ -110,5 +110,5 @@ cdef TreeDef _from_proto(bytes data):
                 stack.append(_assemble(({NONE: type(None), TUPLE: tuple, LIST: list}[kind], None), children))
         (treedef,) = stack
     except Exception as error:
-        raise ValueError("Could not deserialize PyTreeDefProto.") from error
+        raise RuntimeError("Could not deserialize PyTreeDefProto.") from error
     return treedef

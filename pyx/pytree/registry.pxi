@@ -118,6 +118,10 @@ cdef bint _is_node_type(PyTypeObject* tp):
     return _lookup(tp) != NULL or (issubclass(<object>tp, tuple) and _is_namedtuple_type(tp))
 
 
-def is_node(type_):
-    """Whether instances of the type are inner nodes rather than leaves."""
-    return isinstance(type_, type) and _is_node_type(<PyTypeObject*>type_)
+def is_tree_node(typ):
+    """Whether instances of a type are nodes rather than leaves.
+
+    >>> is_tree_node(list), is_tree_node(int)
+    (True, False)
+    """
+    return isinstance(typ, type) and _is_node_type(<PyTypeObject*>typ)

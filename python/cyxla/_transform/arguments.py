@@ -1,0 +1,71 @@
+"""What messages say about the arguments and results of a transformed function."""
+
+import functools
+import inspect
+
+from cyxla._engine.array import is_arraylike
+from cyxla.tree_util import keystr, tree_flatten_with_path
+
+
+def function_name(fun):
+    """The name of a function, looking through `functools.partial`."""
+    while isinstance(fun, functools.partial):
+        fun = fun.func
+    name = getattr(fun, "__name__", None) or type(fun).__name__
+    return name
+
+
+def argument_path(fun, in_tree, static, index):
+    """How the user would write the leaf `index` of a call's arguments, e.g. `params['w']`."""
+    skeleton = in_tree.unflatten(list(range(in_tree.num_leaves)))
+    path = next(path for path, leaf in tree_flatten_with_path(skeleton)[0] if leaf == index)
+    in_kwargs = path[0].idx == 1
+    rest = keystr(path[2:])
+    if in_kwargs:
+        return f"{path[1].key}{rest}"
+    number = path[1].idx
+    for i, _, _ in static[0] if static else ():
+        if i <= number:
+            number += 1
+    try:
+        names = list(inspect.signature(fun).parameters)
+        return f"{names[number]}{rest}"
+    except (ValueError, TypeError, IndexError):
+        return f"args[{number}]{rest}"
+
+
+class DebugInfo:
+    """Which function a trace is of; says where one of its tracers came from."""
+
+    __slots__ = ("api", "fun", "in_tree", "name", "static")
+
+    def __init__(self, api, name, fun=None, in_tree=None, static=None):
+        self.api = api
+        self.name = name
+        self.fun = fun
+        self.in_tree = in_tree
+        self.static = static
+
+    @property
+    def func_name(self):
+        return self.name
+
+    def describe(self, tracer, index):
+        where = f"in {self.name}, transformed by {self.api}"
+        if index is None or self.in_tree is None:
+            return f"the value was computed {where}"
+        try:
+            return f"the value is the argument {argument_path(self.fun, self.in_tree, self.static, index)} {where}"
+        except StopIteration:
+            return f"the value was computed {where}"
+
+
+def check_result(leaf, out, name):
+    """Raises the TypeError for a result that is not an array."""
+    if not is_arraylike(leaf):
+        paths = [keystr(path) for path, value in tree_flatten_with_path(out)[0] if value is leaf]
+        where = f" at result{paths[0]}" if paths and paths[0] else ""
+        raise TypeError(
+            f"function {name} traced for jit returned a value of type {type(leaf)}{where}, which is not a valid JAX type: "
+            f"{leaf!r:.200}. Return arrays, numbers, and containers of them."
+        )

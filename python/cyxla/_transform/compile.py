@@ -1,0 +1,129 @@
+"""From a closed jaxpr to an `Executable`: dead code removed, lowered to StableHLO, compiled by XLA."""
+
+import time
+
+from cyxla._engine import dispatch
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
+from cyxla._engine.lowering import lower_module
+from cyxla._engine.staging import dce_jaxpr
+
+# Programs of at most this many equations are compiled with the options that halve XLA's fixed cost (docs/architecture.md).
+SMALL_PROGRAM = 24
+
+
+def count_equations(jaxpr):
+    """The number of equations of a jaxpr, those of the jaxprs inside it included."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        total += 1
+        for value in eqn.params.values():
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, ClosedJaxpr):
+                    total += count_equations(item.jaxpr)
+    return total
+
+
+class Program:
+    """A lowered program: its StableHLO text and what is needed to compile and call it."""
+
+    __slots__ = ("avals_in", "avals_out", "constants", "donated", "kept", "name", "size", "text")
+
+    def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
+        start = time.perf_counter()
+        jaxpr = closed.jaxpr
+        jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
+        self.kept = None if all(used) else tuple(i for i, u in enumerate(used) if u)
+        live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}
+        live.update(v for v in jaxpr.outvars if type(v) is Var)
+        pairs = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if v in live]
+        jaxpr = Jaxpr([v for v, _ in pairs], jaxpr.invars, jaxpr.outvars, jaxpr.eqns)
+        self.donated, attributes = plan_donation(jaxpr, used, donated)
+        self.name = name
+        self.avals_in = tuple(v.aval for v in jaxpr.invars)
+        self.avals_out = tuple(v.aval for v in jaxpr.outvars)
+        self.size = count_equations(jaxpr)
+        self.text, self.constants = lower_module(
+            ClosedJaxpr(jaxpr, [c for _, c in pairs]), f"jit_{module_name(name)}", platform=platform,
+            arg_attributes=attributes)
+        dispatch.count("lower_s", time.perf_counter() - start)
+
+    def compile(self, device, *, committed=False, small=None, compiler_options=None):
+        """The program as an `Executable` on a device (None: the default device)."""
+        from cyxla._runtime import backend, compiler, execute
+
+        start = time.perf_counter()
+        target = device if device is not None else backend.default_device()
+        small = self.size <= SMALL_PROGRAM if small is None else small
+        loaded = compiler.compile(self.text, [target], compiler_options, small=small)
+        runner = execute.prepare(loaded, [physical(aval) for aval in self.avals_out], target)
+        dispatch.count("compilations", 1)
+        dispatch.count("compile_s", time.perf_counter() - start)
+        return dispatch.Executable(
+            runner, loaded, self.avals_out, target, committed=device is not None,
+            constants=[c._buffer for c in self.constants], kept=self.kept, donated=self.donated)
+
+
+def module_name(name):
+    return "".join(c if c.isalnum() and c.isascii() or c == "_" else "_" for c in name) or "fn"
+
+
+class Physical:
+    """Shape and dtype of the storage of an array."""
+
+    __slots__ = ("dtype", "ndim", "shape", "weak_type")
+
+    def __init__(self, shape, dtype):
+        self.shape = shape
+        self.dtype = dtype
+        self.ndim = len(shape)
+        self.weak_type = False
+
+
+def physical(aval):
+    """The aval itself, or for an extended dtype (typed PRNG keys) the shape and dtype of its storage."""
+    shape = getattr(aval.dtype, "physical_shape", None)
+    return aval if shape is None else Physical(aval.shape + shape, aval.dtype.physical_dtype)
+
+
+def plan_donation(jaxpr, used, donated):
+    """Which donated inputs can give their buffer to which output; the attributes that say so in the module.
+
+    Returns the indices of all donated inputs among the original arguments (their arrays are dead after the call) and
+    one attribute text per input of the jaxpr.
+    """
+    if not donated:
+        return (), None
+    kept = [i for i, u in enumerate(used) if u]
+    free = {}
+    for position, var in enumerate(jaxpr.outvars):
+        free.setdefault((var.aval.shape, var.aval.code), []).append(position)
+    attributes = []
+    unusable = []
+    for index, var in zip(kept, jaxpr.invars):
+        text = ""
+        if index in donated:
+            outputs = free.get((var.aval.shape, var.aval.code))
+            if outputs:
+                text = f"tf.aliasing_output = {outputs.pop(0)} : i32"
+            else:
+                unusable.append(var.aval)
+        attributes.append(text)
+    if unusable:
+        import warnings
+
+        listed = ", ".join(aval.str_short() for aval in unusable)
+        warnings.warn(f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
+                      "memory cannot be reused.", stacklevel=2)
+    return tuple(sorted(donated)), attributes
+
+
+def compile_closed(closed, name, device, **options):
+    """Lowers and compiles a jaxpr whose constants are concrete."""
+    small = options.pop("small", None)
+    committed = options.pop("committed", device is not None)
+    compiler_options = options.pop("compiler_options", None)
+    program = Program(closed, name, **options)
+    return program.compile(device, committed=committed, small=small, compiler_options=compiler_options)
+
+
+dispatch.install_compiler(compile_closed)

@@ -1,0 +1,9 @@
+"""Tells the engine what the layers above it provide: the runtime, the exceptions. Imported before anything else."""
+
+import importlib
+
+from cyxla._core import errors
+from cyxla._engine import array, core
+
+array.install_runtime(lambda: importlib.import_module("cyxla._runtime.arrays"))
+core.install_errors(errors)

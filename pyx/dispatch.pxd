@@ -1,0 +1,34 @@
+# How a call runs: from arguments to a compiled program and back, with nothing in between but one table lookup.
+from cyxla._engine.core cimport ClosedJaxpr
+from cyxla._engine.pytree cimport TreeDef
+from cyxla._engine.ufunc cimport vectorcallfunc
+
+cdef class Executable:
+    cdef object execute          # the runtime's two steps of a call
+    cdef object consume
+    cdef list handlers
+    cdef readonly object loaded
+    cdef readonly list out_avals
+    cdef readonly object device
+    cdef bint committed
+    cdef list constants          # buffers passed before the arguments
+    cdef tuple kept              # indices of the arguments the program takes; None: all
+    cdef tuple donated           # indices of arguments whose buffers the program may reuse
+    cdef list run(self, list arrays)
+
+cdef class Entry:
+    cdef readonly ClosedJaxpr closed
+    cdef readonly TreeDef out_tree
+    cdef readonly object name
+    cdef public Executable executable
+    cdef public object lifted    # the jaxpr with its constants as leading arguments, and those constants
+    cdef public object donated       # indices of the flat arguments that are donated
+
+cdef class JitFunction:
+    cdef vectorcallfunc vectorcall
+    cdef public object __wrapped__
+    cdef readonly object spec
+    cdef bint simple             # no static arguments
+    cdef dict entries
+    cdef dict __dict__
+    cdef object __weakref__

@@ -1,0 +1,310 @@
+# cython: language_level=3
+import functools
+import time
+import types
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+
+from cyxla._engine.array cimport Array, ArrayImpl, aval_of, device_buffer, from_buffer, to_array
+from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags
+from cyxla._engine.core cimport (
+    ClosedJaxpr, Eqn, Jaxpr, Primitive, Trace, Tracer, Var, abstract_eval, bind, current_trace, params_key,
+)
+from cyxla._engine.core import install_eager
+from cyxla._engine.pytree cimport TreeDef, cache_key, flatten_args, unflatten
+from cyxla._engine.ufunc cimport vectorcallfunc
+
+cdef extern from *:
+    """
+    static void enable_vectorcall(PyTypeObject* type, Py_ssize_t offset) {
+        type->tp_vectorcall_offset = offset;
+        type->tp_call = PyVectorcall_Call;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+        PyType_Modified(type);
+    }
+    """
+    void enable_vectorcall(PyTypeObject*, Py_ssize_t)
+    Py_ssize_t PyVectorcall_NARGS(size_t)
+
+cdef object compile_program = None   # (closed, name, device, **options) -> Executable
+cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
+cdef Primitive jit_p = None
+
+
+def install_compiler(function):
+    """`function(closed_jaxpr, name, device, **options)` returns an `Executable`."""
+    global compile_program
+    compile_program = function
+
+
+def install_jit(Primitive primitive, trace):
+    """The primitive that a jitted call is under a trace, and the function that traces a new signature."""
+    global jit_p, trace_function
+    jit_p = primitive
+    trace_function = trace
+
+
+cdef dict counters = {"compilations": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
+
+
+def stats():
+    """Counts of traces and compilations in this process, and the seconds spent tracing, lowering and in XLA."""
+    return dict(counters)
+
+
+def count(str name, amount):
+    """Adds to one of the counters of `stats()`."""
+    counters[name] += amount
+
+
+@cython.final
+cdef class Executable:
+    """One compiled program on one device."""
+
+    def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=()):
+        self.execute = runner.execute
+        self.consume = runner.consume
+        self.handlers = list(runner.handlers)
+        self.loaded = loaded
+        self.out_avals = list(out_avals)
+        self.device = device
+        self.committed = committed
+        self.constants = list(constants)
+        self.kept = None if kept is None else tuple(kept)
+        self.donated = tuple(donated)
+
+    cdef list run(self, list arrays):
+        """Runs the program on concrete arrays."""
+        cdef Py_ssize_t i
+        cdef list buffers = list(self.constants)
+        cdef list results
+        if self.kept is None:
+            for array in arrays:
+                buffers.append(device_buffer(<ArrayImpl>array))
+        else:
+            for index in self.kept:
+                buffers.append(device_buffer(<ArrayImpl>arrays[index]))
+        results = self.consume(self.execute(buffers), self.handlers, False)
+        for i in range(len(results)):
+            results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i],
+                                     self.device if self.committed else None, self.committed)
+        for index in self.donated:
+            (<ArrayImpl>arrays[index]).deleted_ = True
+        return results
+
+    def call(self, arrays):
+        return self.run([to_array(a) for a in arrays])
+
+
+cdef object placement(list arrays):
+    """The device that committed arguments force, or None."""
+    cdef ArrayImpl array
+    cdef object device = None
+    for item in arrays:
+        array = <ArrayImpl>item
+        if array.committed_:
+            if device is None:
+                device = array.device_
+            elif device is not array.device_:
+                raise ValueError(
+                    f"Received incompatible devices for jitted computation: arguments are committed to {device} and to "
+                    f"{array.device_}; move them to one device with cyxla.device_put")
+    return device
+
+
+# -- one primitive at a time
+
+cdef object eager(Primitive primitive, tuple args, dict params):
+    cdef Executable executable
+    cdef list arrays
+    cdef list results
+    if primitive.impl is not None:
+        return primitive.impl(*args, **params)
+    arrays = list(args)
+    device = placement(arrays)
+    key = (tuple([(<Array>a).aval for a in args]), params_key(primitive, params), config_epoch(), device)
+    try:
+        executable = <Executable>primitive.eager_cache.get(key)
+    except TypeError:
+        executable = None
+        key = None
+    if executable is None:
+        executable = compile_primitive(primitive, args, params, device)
+        if key is not None:
+            if len(primitive.eager_cache) >= 1024:
+                primitive.eager_cache.clear()
+            primitive.eager_cache[key] = executable
+    results = executable.run(arrays)
+    return results if primitive.multiple_results else results[0]
+
+
+cdef Executable compile_primitive(Primitive primitive, tuple args, dict params, object device):
+    cdef list invars = [Var((<Array>a).aval) for a in args]
+    out = abstract_eval(primitive, args, params)
+    outvars = [Var(aval) for aval in (out if primitive.multiple_results else [out])]
+    eqn = Eqn(primitive, invars, outvars, params)
+    return compile_program(ClosedJaxpr(Jaxpr([], invars, outvars, [eqn]), []), primitive.name, device, small=True)
+
+
+install_eager(lambda primitive, args, params: eager(primitive, args, params))
+
+
+# -- jit
+
+@cython.final
+cdef class Entry:
+    """What is known of one signature of a jitted function."""
+
+    def __init__(self, ClosedJaxpr closed, TreeDef out_tree, name):
+        self.closed = closed
+        self.out_tree = out_tree
+        self.name = name
+
+
+cdef class JitFunction:
+    """A function that is traced and compiled once for each signature of its arguments."""
+
+    def __init__(self, fun, spec, dict entries, bint simple):
+        self.vectorcall = <vectorcallfunc>jit_vectorcall
+        self.spec = spec
+        self.entries = entries
+        self.simple = simple
+        functools.update_wrapper(self, fun)
+        self.__wrapped__ = fun
+
+    def __call__(self, *args, **kwargs):
+        # Replaced by the vectorcall slot; here so that the type shows that it is callable.
+        return call(self, args, kwargs)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self):
+        return f"<cyxla.jit of {self.__wrapped__!r}>"
+
+    def _cache_size(self):
+        return len(self.entries)
+
+    def clear_cache(self):
+        """Forgets every trace and compiled program of the function."""
+        self.entries.clear()
+
+    def entry_for(self, leaves, TreeDef in_tree, static):
+        """The entry of a signature given by flat arguments (or their avals), tracing if it is new."""
+        return find(self, list(leaves), in_tree, static)
+
+    def trace(self, *args, **kwargs):
+        """Traces for these arguments (arrays or `ShapeDtypeStruct`s) without compiling."""
+        return self.spec.trace(self, args, kwargs)
+
+    def lower(self, *args, **kwargs):
+        """Traces and lowers to StableHLO without compiling."""
+        kwargs.pop("lowering_platforms", None)
+        return self.spec.trace(self, args, kwargs).lower()
+
+    def eval_shape(self, *args, **kwargs):
+        """Shapes and dtypes of the results, without compiling or running."""
+        return self.spec.trace(self, args, kwargs).out_info
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle {self!r}: pickle the function that it wraps and call cyxla.jit on it again")
+
+
+cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) except NULL:
+    cdef JitFunction self = <JitFunction>callable
+    cdef Py_ssize_t i, n = PyVectorcall_NARGS(nargsf)
+    cdef tuple positional = tuple([<object>args[i] for i in range(n)])
+    cdef dict keywords = None
+    if kwnames != NULL:
+        keywords = {}
+        for name in <tuple><object>kwnames:
+            keywords[name] = <object>args[n + len(keywords)]
+    result = call(self, positional, keywords)
+    Py_INCREF(result)
+    return <PyObject*>result
+
+
+cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
+    cdef list key = [cache_key(in_tree), static, config_epoch()]
+    cdef Entry entry
+    cdef object device = None
+    cdef bint traced = False
+    for leaf in leaves:
+        if isinstance(leaf, Array):
+            key.append((<Array>leaf).aval)
+            if type(leaf) is ArrayImpl and (<ArrayImpl>leaf).committed_:
+                device = (<ArrayImpl>leaf).device_
+        else:
+            try:
+                key.append(aval_of(leaf))
+            except TypeError:
+                self.spec.reject(self, in_tree, leaves, leaf)
+                raise
+    if device is not None:
+        key.append(device)
+    signature = tuple(key)
+    entry = <Entry>self.entries.get(signature)
+    if entry is None:
+        entry = trace_function(self, leaves, in_tree, static)
+        for const in entry.closed.consts:
+            if isinstance(const, Tracer):
+                # It belongs to a trace that is under way; the next call has its own.
+                return entry
+        self.entries[signature] = entry
+    return entry
+
+
+cdef object call(JitFunction self, tuple args, dict kwargs):
+    cdef list leaves = []
+    cdef list arrays
+    cdef Entry entry
+    cdef TreeDef in_tree
+    cdef object static = None
+    cdef Py_ssize_t i
+    if thread_flags().disable_jit:
+        return self.__wrapped__(*args, **(kwargs or {}))
+    if not self.simple:
+        args, kwargs, static = self.spec.split(args, kwargs)
+    in_tree = flatten_args(args, kwargs, leaves)
+    entry = find(self, leaves, in_tree, static)
+    for i in range(len(leaves)):
+        if not isinstance(leaves[i], Array):
+            leaves[i] = to_array(leaves[i])
+    if current_trace() is not None:
+        return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
+    if entry.executable is None:
+        for leaf in leaves:
+            if isinstance(leaf, Tracer):
+                # Not current, so it leaked; binding says so.
+                return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
+        entry.executable = self.spec.compile(entry, placement(leaves))
+    if not all_concrete(leaves):
+        return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
+    return unflatten(entry.out_tree, entry.executable.run(leaves))
+
+
+cdef bint all_concrete(list leaves):
+    for leaf in leaves:
+        if type(leaf) is not ArrayImpl:
+            return False
+    return True
+
+
+cdef list bind_entry(Entry entry, list arrays, object spec):
+    """The call as an equation of the current trace."""
+    cdef ClosedJaxpr lifted
+    if entry.lifted is None:
+        jaxpr = entry.closed.jaxpr
+        entry.lifted = ClosedJaxpr(
+            Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info), [])
+    lifted = entry.lifted
+    args = tuple([to_array(c) for c in entry.closed.consts] + arrays)
+    return spec.bind(jit_p, args, lifted, entry.name, len(entry.closed.consts))
+
+
+cdef JitFunction probe = JitFunction.__new__(JitFunction)
+cdef Py_ssize_t vectorcall_offset = <char*>&probe.vectorcall - <char*><PyObject*>probe
+enable_vectorcall(<PyTypeObject*>JitFunction, vectorcall_offset)
