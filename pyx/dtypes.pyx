@@ -466,6 +466,13 @@ cpdef int promote_types_code(int node_a, int node_b) except -1:
     return joined
 
 
+def promote_codes(int code_a, int code_b):
+    """The common code of two strong dtypes, wide where those are; -1 where there is none."""
+    if info[code_a].kind >= KIND_FLOAT0 or info[code_b].kind >= KIND_FLOAT0 or thread_flags().strict_promotion:
+        return code_a if code_a == code_b and info[code_a].kind != KIND_FLOAT0 else -1
+    return types_table[thread_flags().x64][code_a][code_b]
+
+
 # ---- Dtypes that a user asks for ----
 
 cpdef int requested_code(object dtype) except -1:
