@@ -8,8 +8,8 @@ cdef class LoweringContext:
     cdef dict constants          # (text, type) -> SSA name, within the current region
     cdef set function_names
     cdef Py_ssize_t counter
-    cdef readonly tuple avals_in
-    cdef readonly tuple avals_out
+    cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
+    cdef public tuple avals_out
     cdef readonly object platform
     cdef list lower_eqns(self, list eqns, dict env)
     cdef list lower_eqn(self, Eqn eqn, list names)

@@ -20,6 +20,7 @@ from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import dtype_code, register_extended
 from cyxla._transform.lower import lower_fun
+from cyxla.lax import extended
 from cyxla.lax._util import batch_size, kind_of, move_axis, to_front
 from cyxla.random import rbg, threefry
 
@@ -480,6 +481,8 @@ def key_dtype(impl_spec=None):
     """The dtype of the keys of a generator, given by name; by default of the default one."""
     return resolve_impl(impl_spec).dtype
 
+
+extended.install()
 
 # the generators -------------------------------------------------------------------------------------------------------
 
