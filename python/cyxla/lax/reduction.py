@@ -1,0 +1,499 @@
+"""Reductions over dimensions: sums, products, extrema, logical ones, argmax and argmin, and any computation by `reduce`."""
+
+from math import prod
+from operator import index
+
+import ml_dtypes
+import numpy as np
+
+from cyxla import lax
+from cyxla._engine.autodiff import jvp_flat
+from cyxla._engine.aval import shaped_array
+from cyxla._engine.batching import Axis, batch_flat
+from cyxla._engine.core import ClosedJaxpr, Primitive, Tracer, Zero, eval_jaxpr
+from cyxla._engine.core import aval_to_tangent as tangent_aval
+from cyxla._engine.dtypes import code_dtype, dtype_code
+from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.staging import trace_flat
+from cyxla.lax._util import (
+    as_operand,
+    batch_size,
+    check_kind,
+    dtype_name,
+    is_complex,
+    kind_of,
+    region,
+    scalar_like,
+    short,
+    to_front,
+    with_shape,
+)
+from cyxla.lax.convert import canonical_code
+
+
+def check_axes(x, axes):
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"duplicate value in 'axes' of reduction: {axes}")
+    if any(not 0 <= a < x.ndim for a in axes):
+        raise ValueError(f"reduction axes {axes} contains out-of-bounds indices for {short(x)}.")
+
+
+def reduced_shape(shape, axes):
+    return tuple(n for d, n in enumerate(shape) if d not in axes)
+
+
+def kept_dims(ndim, axes):
+    """The dimensions of a reduction's operand that its result keeps."""
+    return tuple(d for d in range(ndim) if d not in axes)
+
+
+def shift_axes(axes, d):
+    """The reduced axes once a batch axis stands at d, and where that axis is in the result."""
+    moved = tuple(a + (a >= d) for a in axes)
+    return moved, d - sum(a < d for a in moved)
+
+
+def lowest(dtype):
+    """The identity of the maximum: -inf where the dtype has it, else its smallest value; False for bool."""
+    return _extreme(dtype, -1)
+
+
+def highest(dtype):
+    """The identity of the minimum."""
+    return _extreme(dtype, 1)
+
+
+def _extreme(dtype, sign):
+    dtype = np.dtype(dtype)
+    if dtype == np.bool_:
+        return sign > 0
+    try:
+        limits = ml_dtypes.iinfo(dtype)
+    except ValueError:
+        infinity = np.asarray(sign * np.inf).astype(dtype)
+        if dtype.kind == "c" or np.isinf(infinity):
+            return infinity
+        limits = ml_dtypes.finfo(dtype)
+    return limits.max if sign > 0 else limits.min
+
+
+# ---- reductions by an operation that has an identity
+
+
+def _reduction(name, operation, identity, check, choose=None, **rules):
+    """`choose` spells the operation out for complex numbers, where StableHLO has none."""
+    traces = {}
+
+    def abstract(x, axes, out_sharding=None):
+        check(x)
+        check_axes(x, axes)
+        return with_shape(x, reduced_shape(x.shape, axes))
+
+    def lower(ctx, x, axes, out_sharding=None):
+        aval, out = ctx.avals_in[0], ctx.avals_out[0]
+        element = shaped_array((), aval.code, False)
+        init = ctx.constant(identity(aval.dtype), element)
+        if choose is not None and is_complex(aval):
+            body = region(ctx, lambda a, b: [choose(a, b)], (element, element), traces)
+            return ctx.op(
+                f'"stablehlo.reduce"({x}, {init}) <{{dimensions = array<i64{_array(axes)}>}}> {body} : '
+                f"({aval.mlir}, {element.mlir}) -> {out.mlir}"
+            )
+        return ctx.op(
+            f"stablehlo.reduce({x} init: {init}) applies stablehlo.{operation} across dimensions = {list(axes)} : "
+            f"({aval.mlir}, {element.mlir}) -> {out.mlir}"
+        )
+
+    def batch(args, dims, axes, **params):
+        axes, d = shift_axes(axes, dims[0])
+        return prim.bind(args[0], axes=axes, **params), d
+
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, **rules)
+    return prim
+
+
+def _array(values):
+    return ": " + ", ".join(map(str, values)) if values else ""
+
+
+def _number(name):
+    return lambda x: check_kind(name, x, "iufc")
+
+
+def _ordered(name):
+    return lambda x: check_kind(name, x, "biufc")
+
+
+def _logical(x):
+    if kind_of(x) not in "biu":
+        raise TypeError(f"logical reduction requires operand dtype bool or int, got {dtype_name(x)}.")
+
+
+def _reduce_sum_transpose(ct, x, axes, out_sharding=None):
+    aval = x.aval
+    return [lax.broadcast_in_dim(ct, aval.shape, kept_dims(aval.ndim, axes))]
+
+
+def _reduce_prod_jvp(t, ans, x, axes):
+    """The product rule up a tree of pairwise products, which needs no division and so holds at zeros."""
+    order = axes + kept_dims(x.ndim, axes)
+    shape = (prod(x.shape[a] for a in axes), *ans.shape)
+    x = lax.reshape(lax.transpose(x, order), shape)
+    t = lax.reshape(lax.transpose(t, order), shape)
+    n = shape[0]
+    if n == 0:
+        return Zero(tangent_aval(ans.aval))
+    while n > 1:
+        half = (n + 1) // 2
+        fill = [(0, 2 * half - n, 0)] + [(0, 0, 0)] * ans.ndim
+        a, b = lax.slice_in_dim(x, 0, half), lax.pad(lax.slice_in_dim(x, half, n), scalar_like(x, 1), fill)
+        ta, tb = lax.slice_in_dim(t, 0, half), lax.pad(lax.slice_in_dim(t, half, n), scalar_like(t, 0), fill)
+        x, t, n = lax.mul(a, b), lax.add_any(lax.mul(ta, b), lax.mul(a, tb)), half
+    return lax.reshape(t, ans.shape)
+
+
+def _extremum_jvp(t, ans, x, axes):
+    """All elements equal to the extremum share the slope."""
+    hit = lax.eq(x, lax.broadcast_in_dim(ans, x.shape, kept_dims(x.ndim, axes)))
+    hit = lax.convert_element_type(hit, x.dtype)
+    return lax.div(lax.reduce_sum(lax.mul(t, hit), axes), lax.reduce_sum(hit, axes))
+
+
+def _greater(x, y):
+    return lax.max(x, y)
+
+
+def _smaller(x, y):
+    return lax.min(x, y)
+
+
+reduce_sum_p = _reduction(
+    "reduce_sum", "add", lambda dtype: 0, _number("reduce_sum"), linear=True, transpose=_reduce_sum_transpose
+)
+reduce_prod_p = _reduction("reduce_prod", "multiply", lambda dtype: 1, _number("reduce_prod"), jvps=(_reduce_prod_jvp,))
+reduce_max_p = _reduction(
+    "reduce_max", "maximum", lowest, _ordered("reduce_max"), choose=_greater, jvps=(_extremum_jvp,)
+)
+reduce_min_p = _reduction(
+    "reduce_min", "minimum", highest, _ordered("reduce_min"), choose=_smaller, jvps=(_extremum_jvp,)
+)
+reduce_and_p = _reduction("reduce_and", "and", lambda dtype: _all_bits(dtype), _logical, differentiable=False)
+reduce_or_p = _reduction("reduce_or", "or", lambda dtype: 0, _logical, differentiable=False)
+reduce_xor_p = _reduction("reduce_xor", "xor", lambda dtype: 0, _logical, differentiable=False)
+
+
+def _all_bits(dtype):
+    dtype = np.dtype(dtype)
+    if dtype == np.bool_:
+        return True
+    limits = ml_dtypes.iinfo(dtype)
+    return -1 if limits.min < 0 else limits.max
+
+
+def _axes(axes):
+    return axes if type(axes) is tuple else tuple(map(index, axes))
+
+
+def reduce_sum(operand, axes, *, out_sharding=None):
+    """Sum over dimensions; of numbers, in their dtype.
+
+    ValueError for repeated or out-of-range (also negative) axes, TypeError for bool.
+
+    >>> from cyxla import lax
+    >>> lax.reduce_sum(lax.iota("int32", 5), (0,))
+    Array(10, dtype=int32)
+    """
+    return reduce_sum_p.bind(operand, axes=_axes(axes), out_sharding=out_sharding)
+
+
+def reduce_prod(operand, axes):
+    """Product over dimensions."""
+    return reduce_prod_p.bind(operand, axes=_axes(axes))
+
+
+def reduce_max(operand, axes):
+    """Maximum over dimensions; NaN if any element is."""
+    return reduce_max_p.bind(operand, axes=_axes(axes))
+
+
+def reduce_min(operand, axes):
+    """Minimum over dimensions; NaN if any element is."""
+    return reduce_min_p.bind(operand, axes=_axes(axes))
+
+
+def reduce_and(operand, axes):
+    """Bitwise and over dimensions of integers; logical and of bools."""
+    return reduce_and_p.bind(operand, axes=_axes(axes))
+
+
+def reduce_or(operand, axes):
+    """Bitwise or over dimensions of integers; logical or of bools."""
+    return reduce_or_p.bind(operand, axes=_axes(axes))
+
+
+def reduce_xor(operand, axes):
+    """Bitwise exclusive or over dimensions of integers; parity of bools."""
+    return reduce_xor_p.bind(operand, axes=_axes(axes))
+
+
+# ---- argmax and argmin
+
+
+def _arg_reduction(name, identity, better):
+    traces = {}
+
+    def abstract(x, axes, index_dtype):
+        (axis,) = axes
+        code = dtype_code(index_dtype)
+        if kind_of(shaped_array((), code, False)) not in "iu":
+            raise TypeError(f"index_dtype must be an integer type, but got {np.dtype(index_dtype).name}")
+        if not 0 <= axis < x.ndim:
+            raise ValueError(f"Invalid axis {axis} for operand shape {x.shape}")
+        check_kind(name, x, "biuf")
+        if x.shape[axis] == 0:
+            raise ValueError(
+                f"argmin and argmax require non-empty reduced dimension. operand.shape={x.shape} axis={axis}"
+            )
+        return shaped_array(reduced_shape(x.shape, axes), code, False)
+
+    def choose(value, i, other, j):
+        # the first NaN wins, else the better one, else the one that comes first
+        wins = lax.bitwise_or(better(value, other), lax.ne(value, value))
+        first = lax.bitwise_and(lax.eq(value, other), lax.lt(i, j))
+        return [lax.select(wins, value, other), lax.select(lax.bitwise_or(wins, first), i, j)]
+
+    def lower(ctx, x, axes, index_dtype):
+        aval, out = ctx.avals_in[0], ctx.avals_out[0]
+        element, position = shaped_array((), aval.code, False), shaped_array((), out.code, False)
+        positions = shaped_array(aval.shape, out.code, False)
+        counting = ctx.op(f"stablehlo.iota dim = {axes[0]} : {positions.mlir}")
+        init, zero = ctx.constant(identity(aval.dtype), element), ctx.constant(0, position)
+        body = region(ctx, choose, (element, position, element, position), traces)
+        value = shaped_array(out.shape, aval.code, False)
+        return ctx.op(
+            f'"stablehlo.reduce"({x}, {counting}, {init}, {zero}) <{{dimensions = array<i64: {axes[0]}>}}> {body} : '
+            f"({aval.mlir}, {positions.mlir}, {element.mlir}, {position.mlir}) -> ({value.mlir}, {out.mlir})",
+            2,
+        )[1]
+
+    def batch(args, dims, axes, index_dtype):
+        axes, d = shift_axes(axes, dims[0])
+        return prim.bind(args[0], axes=axes, index_dtype=index_dtype), d
+
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, differentiable=False)
+    return prim
+
+
+argmax_p = _arg_reduction("argmax", lowest, lambda x, y: lax.gt(x, y))
+argmin_p = _arg_reduction("argmin", highest, lambda x, y: lax.lt(x, y))
+
+
+def _arg(prim, operand, axis, index_dtype):
+    return prim.bind(operand, axes=(index(axis),), index_dtype=code_dtype(canonical_code(index_dtype)))
+
+
+def argmax(operand, axis, index_dtype):
+    """Position of the first maximum along an axis; that of the first NaN if there is one.
+
+    ValueError for an axis that is empty or does not exist, TypeError for an index dtype that is not an integer one.
+
+    >>> import numpy as np
+    >>> from cyxla import lax
+    >>> lax.argmax(np.float32([1, 3, 2]), 0, "int32")
+    Array(1, dtype=int32)
+    """
+    return _arg(argmax_p, operand, axis, index_dtype)
+
+
+def argmin(operand, axis, index_dtype):
+    """Position of the first minimum along an axis; that of the first NaN if there is one."""
+    return _arg(argmin_p, operand, axis, index_dtype)
+
+
+# ---- reduce: any computation
+
+
+def _check_reduce(operands, inits, dimensions):
+    if any(v.shape for v in inits):
+        raise ValueError(f"reduce found non-scalar initial value: {[v.shape for v in inits]}")
+    if any(x.shape != operands[0].shape for x in operands):
+        raise TypeError(f"reduce requires operands of equal shapes, got {[x.shape for x in operands]}")
+    check_axes(operands[0], dimensions)
+
+
+def _reduce_abstract(*args, computation, jaxpr, dimensions):
+    operands, inits = args[: len(args) // 2], args[len(args) // 2 :]
+    _check_reduce(operands, inits, dimensions)
+    return [with_shape(x, reduced_shape(x.shape, dimensions)) for x in operands]
+
+
+def _reduce_lower(ctx, *names, computation, jaxpr, dimensions):
+    n = len(ctx.avals_out)
+    results = ", ".join(a.mlir for a in ctx.avals_out)
+    out = ctx.op(
+        f'"stablehlo.reduce"({", ".join(names)}) <{{dimensions = array<i64{_array(dimensions)}>}}> {ctx.region(jaxpr)} : '
+        f"({', '.join(a.mlir for a in ctx.avals_in)}) -> ({results})",
+        n,
+    )
+    return [out] if n == 1 else out
+
+
+def _reduce_by_tree(args, jaxpr, dimensions):
+    """The same reduction as a tree of the computation on whole halves, which every transformation understands."""
+    n_ops = len(args) // 2
+    operands, inits = args[:n_ops], args[n_ops:]
+    first = operands[0]
+    out_shape = reduced_shape(first.shape, dimensions)
+    order = dimensions + kept_dims(first.ndim, dimensions)
+    n = prod(first.shape[d] for d in dimensions)
+    values = [lax.reshape(lax.transpose(x, order), (n, *out_shape)) for x in operands]
+
+    def combine(left, right):
+        def on_scalars(xs):
+            return eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, xs)
+
+        shape = left[0].shape
+        flat = [lax.reshape(x, (x.size,)) for x in (*left, *right)]
+        if not flat[0].size:
+            return left
+        outs, dims = batch_flat(on_scalars, Axis(flat[0].size), flat, [0] * len(flat))
+        return [lax.reshape(to_front(x, d, flat[0].size), shape) for x, d in zip(outs, dims)]
+
+    rows = [lax.broadcast(v, (1, *out_shape)) for v in inits]
+    while n > 1:
+        half = n // 2
+        left = [lax.slice_in_dim(x, 0, half) for x in values]
+        joined = combine(left, [lax.slice_in_dim(x, half, 2 * half) for x in values])
+        if n % 2:
+            joined = [lax.concatenate([a, lax.slice_in_dim(x, n - 1, n)], 0) for a, x in zip(joined, values)]
+        values, n = joined, half + n % 2
+    if n:
+        rows = combine(rows, values)
+    return [lax.reshape(x, out_shape) for x in rows]
+
+
+def _reduce_jvp(primals, tangents, computation, jaxpr, dimensions):
+    outs = reduce_p.bind(*primals, computation=computation, jaxpr=jaxpr, dimensions=dimensions)
+    _, tangents_out = jvp_flat(
+        lambda args: _reduce_by_tree(args, jaxpr, dimensions),
+        primals,
+        [None if type(t) is Zero else t for t in tangents],
+    )
+    return outs, [Zero(tangent_aval(o.aval)) if t is None else t for o, t in zip(outs, tangents_out)]
+
+
+def _reduce_batch(args, dims, computation, jaxpr, dimensions):
+    n_ops = len(args) // 2
+    size = batch_size(args, dims)
+    operands = [to_front(x, d, size) for x, d in zip(args[:n_ops], dims)]
+    if all(d is None for d in dims[n_ops:]):
+        outs = reduce_p.bind(
+            *operands,
+            *args[n_ops:],
+            computation=computation,
+            jaxpr=jaxpr,
+            dimensions=tuple(d + 1 for d in dimensions),
+        )
+        return outs, [0] * n_ops
+    values = operands + list(args[n_ops:])
+    return batch_flat(
+        lambda xs: _reduce_by_tree(xs, jaxpr, dimensions), Axis(size), values, [0] * n_ops + list(dims[n_ops:])
+    )
+
+
+reduce_p = Primitive(
+    "reduce",
+    multiple_results=True,
+    abstract=_reduce_abstract,
+    lower=_reduce_lower,
+    jvp=_reduce_jvp,
+    batch=_reduce_batch,
+)
+
+
+def scalar_computation(computation, codes, treedef, name):
+    """The jaxpr of a function of two trees of scalars of the given dtypes, as reductions have it."""
+    n = len(codes)
+    avals = tuple(shaped_array((), code, False) for code in codes) * 2
+
+    def flat(args):
+        out = computation(tree_unflatten(treedef, args[:n]), tree_unflatten(treedef, args[n:]))
+        leaves, out_tree = tree_flatten(out)
+        if out_tree != treedef:
+            raise ValueError(
+                f"The computation of {name} must return {treedef}, as its operands; it returned {out_tree}"
+            )
+        return [as_operand(x) for x in leaves]
+
+    closed = ClosedJaxpr(*trace_flat(flat, avals))
+    if any(isinstance(c, Tracer) for c in closed.consts):
+        raise NotImplementedError(f"The computation of {name} can't close over Tracers.")
+    for var, code in zip(closed.jaxpr.outvars, codes):
+        if var.aval.code != code or var.aval.shape:
+            raise TypeError(
+                f"The computation of {name} must return scalars of the operands' dtypes "
+                f"{[code_dtype(c).name for c in codes]}; it returned {[short(v.aval) for v in closed.jaxpr.outvars]}"
+            )
+    return closed
+
+
+def is_identity(init, value):
+    """Whether an initial value is a concrete array that holds the identity of an operation."""
+    if isinstance(init, Tracer):
+        return False
+    return bool(np.asarray(init) == np.asarray(value, dtype=init.dtype))
+
+
+# Which reduction does the same as `reduce` with a function of lax and its identity.
+_MONOIDS = {
+    "add": ("iufc", lambda dtype: 0, reduce_sum_p),
+    "mul": ("iufc", lambda dtype: 1, reduce_prod_p),
+    "max": ("biufc", lowest, reduce_max_p),
+    "min": ("biufc", highest, reduce_min_p),
+    "bitwise_or": ("biu", lambda dtype: 0, reduce_or_p),
+    "bitwise_and": ("biu", _all_bits, reduce_and_p),
+    "bitwise_xor": ("biu", lambda dtype: 0, reduce_xor_p),
+}
+
+
+def monoid(table, computation, operand, init):
+    """The row of a table of operations with identities that `computation` and `init` make up, or None."""
+    row = table.get(getattr(computation, "__name__", None))
+    if row is None or getattr(lax, computation.__name__, None) is not computation:
+        return None
+    accepts, identity, _ = row
+    if kind_of(operand.aval) not in accepts or not is_identity(init, identity(operand.dtype)):
+        return None
+    return row
+
+
+def reduce(operands, init_values, computation, dimensions, out_sharding=None):
+    """Reduces arrays over dimensions with a computation of two elements, from an initial value.
+
+    `operands` is an array or a tree of arrays of one shape, `init_values` the same tree of scalars, and `computation` maps
+    two such trees of scalars to one. It must be associative and the initial value its identity; the order of application is
+    open. ValueError where the trees differ.
+
+    >>> import numpy as np
+    >>> from cyxla import lax
+    >>> lax.reduce(np.float32([1, 2, 3]), np.float32(1), lax.mul, (0,))
+    Array(6., dtype=float32)
+    """
+    flat, treedef = tree_flatten(operands)
+    inits, init_tree = tree_flatten(init_values)
+    if treedef != init_tree:
+        raise ValueError(f"Operands must have the same tree structure as init_values: {treedef} vs. {init_tree}")
+    flat, inits = [as_operand(x) for x in flat], [as_operand(v) for v in inits]
+    if not flat:
+        raise ValueError("reduce requires at least one operand")
+    inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
+    dimensions = _axes(dimensions)
+    _check_reduce([x.aval for x in flat], [v.aval for v in inits], dimensions)
+    if len(flat) == 1:
+        row = monoid(_MONOIDS, computation, flat[0], inits[0])
+        if row is not None:
+            params = {"out_sharding": out_sharding} if row[2] is reduce_sum_p else {}
+            return tree_unflatten(treedef, [row[2].bind(flat[0], axes=dimensions, **params)])
+    jaxpr = scalar_computation(computation, [x.aval.code for x in flat], treedef, "reduce")
+    outs = reduce_p.bind(*flat, *inits, computation=computation, jaxpr=jaxpr, dimensions=dimensions)
+    return tree_unflatten(treedef, outs)

@@ -1,0 +1,153 @@
+"""Laws that hold for every primitive, over the table of examples: what all transformations give, against jax.
+
+One jitted program an example evaluates the value, the forward and reverse derivatives, a second derivative, and `vmap`
+over each operand and over all of them, so that an example costs one compilation on either side.
+"""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+import cyxla
+from cyxla._engine.core import all_primitives
+from examples import EXAMPLES
+
+warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
+
+
+def is_inexact(x):
+    return jax.numpy.issubdtype(x.dtype, np.inexact)
+
+
+def as_tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def direction(shape, dtype, seed):
+    """A fixed tangent or cotangent."""
+    random = np.random.RandomState(seed)
+    values = random.randint(-3, 4, shape) / 2 + 0.25
+    if jax.numpy.issubdtype(dtype, np.complexfloating):
+        values = values + 1j * random.randint(-3, 4, shape) / 2
+    return np.asarray(values).astype(dtype)
+
+
+def batches(x):
+    """Two neighbours of an operand, as a list to stack."""
+    other = x[::-1] if x.ndim else x + x.dtype.type(1)
+    return [x, np.asarray(other, dtype=x.dtype)]
+
+
+def laws(module, example, out_types):
+    """The program that computes what the laws compare, as a function of the operands."""
+    function, operands = example.function, example.operands
+    active = [i for i, x in enumerate(operands) if is_inexact(x)]
+    smooth = [i for i, (_, dtype) in enumerate(out_types) if jax.numpy.issubdtype(dtype, np.inexact)]
+    cotangents = tuple(direction(*out_types[i], seed=11 + i) for i in smooth)
+    tangents = tuple(direction(operands[i].shape, operands[i].dtype, seed=5 + i) for i in active)
+
+    def f(*args):
+        return as_tuple(function(module.lax, *args))
+
+    def program(*args):
+        def g(*inexact):
+            full = list(args)
+            for i, x in zip(active, inexact):
+                full[i] = x
+            return tuple(f(*full)[i] for i in smooth)
+
+        def pullback(*primals):
+            return module.vjp(g, *primals)[1](cotangents)
+
+        primals = tuple(args[i] for i in active)
+        results = {"value": f(*args)}
+        if example.differentiate and active and smooth:
+            results["jvp"] = module.jvp(g, primals, tangents)[1]
+            results["vjp"] = pullback(*primals)
+            if example.second:
+                results["second"] = module.jvp(pullback, primals, tangents)[1]
+        return results
+
+    def vectorized():
+        """Batched operands and the program over them: each alone along its last axis, then all along the first."""
+        for i, x in enumerate(operands):
+            axes = [None] * len(operands)
+            axes[i] = x.ndim
+            args = list(operands)
+            args[i] = np.stack(batches(x), axis=-1)
+            yield f"vmap {i}", module.vmap(f, in_axes=tuple(axes)), args
+        if len(operands) > 1:
+            yield "vmap", module.vmap(f), [np.stack(batches(x)) for x in operands]
+        if example.differentiate and len(active) == len(operands) and smooth:
+
+            def gradient(*primals):
+                return module.vjp(lambda *p: tuple(f(*p)[i] for i in smooth), *primals)[1](cotangents)
+
+            yield "vmap of vjp", module.vmap(gradient), [np.stack(batches(x)) for x in operands]
+
+    def everything(args, vectors):
+        results = program(*args)
+        if example.vectorize and operands:
+            for (name, mapped, _), values in zip(vectorized(), vectors):
+                results[name] = mapped(*values)
+        return results
+
+    vectors = [args for _, _, args in vectorized()] if example.vectorize and operands else []
+    return everything, (list(operands), vectors)
+
+
+def close(actual, expected, rtol, name):
+    assert actual.dtype == expected.dtype, f"{name}: dtype {actual.dtype} for {expected.dtype}"
+    assert actual.shape == expected.shape, f"{name}: shape {actual.shape} for {expected.shape}"
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    if actual.dtype.kind in "biu":
+        np.testing.assert_array_equal(actual, expected, err_msg=name)
+    elif actual.dtype.kind in "fc":
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol, err_msg=name)
+    else:
+        np.testing.assert_array_equal(actual.astype(np.float32), expected.astype(np.float32), err_msg=name)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[e.label for e in EXAMPLES])
+def test_laws(example):
+    expected_avals = [
+        v.aval
+        for v in jax.make_jaxpr(lambda *a: as_tuple(example.function(jax.lax, *a)))(*example.operands).jaxpr.outvars
+    ]
+    out_types = [(a.shape, a.dtype) for a in expected_avals]
+    program, operands = laws(cyxla, example, out_types)
+    oracle, _ = laws(jax, example, out_types)
+    actual, expected = cyxla.jit(program)(*operands), jax.jit(oracle)(*operands)
+    assert set(actual) == set(expected)
+    for name, values in expected.items():
+        for a, e in zip(actual[name], values, strict=True):
+            close(a, e, example.rtol, name)
+    eager = as_tuple(example.function(cyxla.lax, *example.operands))
+    for a, e, aval in zip(eager, actual["value"], expected_avals, strict=True):
+        close(a, e, 2e-6, "eager")
+        assert a.weak_type == aval.weak_type, f"weak_type {a.weak_type}"
+
+
+def test_every_primitive_has_an_example():
+    missing = sorted(set(all_primitives()) - {e.primitive for e in EXAMPLES})
+    assert not missing, f"add rows for these primitives to tests/lax/examples.py: {missing}"
+
+
+def test_examples_use_their_primitive():
+    """Names and parameters of equations are those of jax."""
+    for example in EXAMPLES:
+        if example.primitive == "add_any":
+            continue
+        ours = cyxla.make_jaxpr(lambda *a, e=example: as_tuple(e.function(cyxla.lax, *a)))(*example.operands)
+        theirs = jax.make_jaxpr(lambda *a, e=example: as_tuple(e.function(jax.lax, *a)))(*example.operands)
+        equations = {e.primitive.name: set(e.params) for e in ours.jaxpr.eqns}
+        assert example.primitive in equations, example.label
+        for equation in theirs.jaxpr.eqns:
+            if equation.primitive.name == example.primitive:
+                extra = equations[example.primitive] - set(equation.params)
+                left_out = {
+                    k for k in set(equation.params) - equations[example.primitive] if equation.params[k] is not None
+                }
+                assert not extra and not left_out, (example.label, extra, left_out)
