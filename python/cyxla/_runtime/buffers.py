@@ -3,9 +3,12 @@
 A buffer is jaxlib's single-device ArrayImpl. Its `aval` is whatever object it was made with: jaxlib reads `shape` and
 `dtype` of it and nothing more.
 
-Three of ArrayImpl's own methods import jax and are called through here only: `unsafe_buffer_pointer` (on buffers
-made by `host_to_device`), `_single_device_array_to_np_array_did_copy`, `_copy_single_device_array_to_host_async`. The
-others (`block_until_ready`, `is_ready`, `is_deleted`, `delete`, `on_device_size_in_bytes`) may be called directly.
+Some of ArrayImpl's own methods import jax by name, which must not happen (see `xla.without_jax`) and is why there are
+functions here for what they do: `unsafe_buffer_pointer` (on buffers made by `host_to_device`), `_arrays`,
+`_fully_replicated_shard`, `_single_device_array_to_np_array_did_copy`, `_copy_single_device_array_to_host_async`. Four
+end the process by a segmentation fault when the buffer is deleted (0.10): `is_ready`, `platform`, `clone`,
+`_pjrt_layout`. The others (`block_until_ready`, `is_deleted`, `delete`, `on_device_size_in_bytes`) may be called
+directly.
 """
 
 import numpy as np
@@ -109,20 +112,28 @@ def device_to_host(buffer):
     return np.asarray(view)
 
 
+def check_alive(buffer):
+    """Raises JaxRuntimeError for a deleted buffer."""
+    if buffer.is_deleted():
+        from . import xla
+
+        raise xla.JaxRuntimeError("INVALID_ARGUMENT: the array has been deleted or donated")
+
+
 def copy_to_host_async(buffer):
     """Starts the copy to the host that `device_to_host` will wait for; nothing to do on CPU."""
-    if buffer.platform() == "cpu":
+    if device_of(buffer).platform == "cpu":
         return
     from . import xla
 
-    with xla.without_jax:
-        buffer._copy_single_device_array_to_host_async()
+    xla.copy_to_host_async(buffer)
 
 
 def copy_to_device(buffer, device, *, always=False):
     """The same contents on another device, or on the same one; the same memory unless `always` or it must move."""
     from . import xla
 
+    check_alive(buffer)
     jaxlib = xla.jaxlib
     source = device_of(buffer)
     if source.client is not device.client:
@@ -141,6 +152,7 @@ def with_aval(buffer, aval, device):
     """The same memory as another buffer object, with another aval; deleting one deletes both."""
     from . import xla
 
+    check_alive(buffer)
     return xla.jaxlib.ArrayImpl(aval, sharding_of(device), [buffer], True, _skip_checks=True)
 
 
@@ -152,11 +164,16 @@ def device_of(buffer):
 
 
 def unsafe_pointer(buffer):
-    """The address of a buffer's memory. The memory lives only as long as the buffer. RuntimeError if deleted."""
-    from . import xla
+    """The address of a buffer's memory. The memory lives only as long as the buffer.
 
-    with xla.without_jax:
+    Raises JaxRuntimeError for a deleted buffer, BufferError for one of a type of 2 or 4 bits that no program made.
+    """
+    from . import dlpack, xla
+
+    if type(buffer._sharding) is xla.jaxlib.SingleDeviceSharding:
+        # A program's result: jaxlib finds its one shard without jax.
         return buffer.unsafe_buffer_pointer()
+    return dlpack.address_in_capsule(dlpack.to_dlpack(buffer))
 
 
 def on_device_size(buffer):
@@ -176,6 +193,7 @@ def delete(buffer):
 
 def is_ready(buffer):
     """Whether the program that computes a buffer has finished. Raises JaxRuntimeError for a deleted buffer."""
+    check_alive(buffer)
     return buffer.is_ready()
 
 

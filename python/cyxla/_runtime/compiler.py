@@ -17,6 +17,14 @@ from .options import options as runtime_options
 SMALL_PRODUCTS = 5
 SMALL_BYTES = 64 * 1024
 
+# Options that are fields of XLA's build options, not flags.
+_BUILD_FIELDS = (
+    "exec_time_optimization_effort",
+    "fdo_profile",
+    "memory_fitting_effort",
+    "memory_fitting_level",
+    "optimization_level",
+)
 _OPTIMIZATION_LEVELS = {"UNKNOWN": None, "O0": 0, "O1": 1, "O2": 2, "O3": 3}
 _lapack_lock = threading.Lock()
 _lapack_ready = False
@@ -78,6 +86,9 @@ def compile_options(devices, options=None, *, small=False, num_replicas=1, num_p
         build.debug_options.xla_backend_optimization_level = 0
         build.debug_options.xla_llvm_disable_expensive_passes = True
     overrides = dict(options or {})
+    for field in _BUILD_FIELDS:
+        if field in overrides and hasattr(build, field):
+            setattr(build, field, overrides.pop(field))
     if small and devices[0].platform == "cpu":
         flags = os.environ.get("XLA_FLAGS", "")
         for name, value in _small_cpu_options(xla).items():

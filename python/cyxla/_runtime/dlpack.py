@@ -99,14 +99,23 @@ def _capsule_from(array, **request):
 
 def numpy_view(array):
     """A host array of another library as a NumPy array over the same memory, ml_dtypes' types included."""
-    kind, index = array.__dlpack_device__()
-    capsule = _capsule_from(array)
+    return view_of_capsule(_capsule_from(array), array.__dlpack_device__())
+
+
+def view_of_capsule(capsule, device):
+    """A NumPy array over the memory of a capsule; `device` is its DLPack device, some kind of host."""
     tensor = _tensor_of(capsule)
     named = _EXTENDED_TYPES.get((tensor.code, tensor.bits)) if tensor.lanes == 1 else None
     if named is not None:
         tensor.code = _UNSIGNED
-    view = np.from_dlpack(_Capsule(capsule, (kind, index)))
+    view = np.from_dlpack(_Capsule(capsule, device))
     return view if named is None else view.view(named)
+
+
+def address_in_capsule(capsule):
+    """The address of a capsule's first element."""
+    tensor = _tensor_of(capsule)
+    return (tensor.data or 0) + tensor.byte_offset
 
 
 def from_dlpack(array, device=None, copy=None):
@@ -201,9 +210,10 @@ def to_dlpack(buffer, *, stream=None, max_version=None, dl_device=None, copy=Non
         buffer = buffers.copy_to_device(buffer, buffers.device_of(buffer), always=True)
     if stream is not None and here[0] == CPU:
         raise BufferError(f"arrays on the host have no streams: stream must be None, not {stream!r}")
+    buffers.check_alive(buffer)
     try:
-        return xla.export_dlpack(buffer, stream, max_version)
+        # The capsule keeps what it was made from, here the clone: were it the buffer itself, deleting that would
+        # destroy memory that others hold, and XLA ends the process when it sees this.
+        return xla.export_dlpack(buffer.clone(), stream, max_version)
     except xla.JaxRuntimeError as error:
-        if buffer.is_deleted():
-            raise
         raise BufferError(f"the array cannot be exported by DLPack: {error}") from None

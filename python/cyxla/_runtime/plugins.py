@@ -1,8 +1,8 @@
 """PJRT plugins: accelerators whose support comes as a separate package.
 
 Packages for jax put a module under the namespace package `jax_plugins`, or announce one by an entry point of that
-group, whose `initialize()` registers the plugin with jax. Calling it would import jax, so only the shared library beside
-that module is looked for; nothing of the plugin's Python code runs. The environment variable
+group, whose `initialize()` registers the plugin with jax. Calling it would import jax, so only the shared library
+beside that module is looked for; nothing of the plugin's Python code runs. The environment variable
 `PJRT_NAMES_AND_LIBRARY_PATHS` ("name:path,...") names others.
 """
 

@@ -42,8 +42,18 @@ if JAXLIB_VERSION < (0, 11):
         return jaxlib.array_result_handler(aval, jaxlib.SingleDeviceSharding(device), True, _skip_checks=True)
 
     def numpy_value(buffer):
-        with without_jax:
-            return buffer._single_device_array_to_np_array_did_copy()[0]
+        """The value of a buffer of which there is no memoryview."""
+        from . import buffers, dlpack, packed
+
+        if buffers.device_of(buffer).platform != "cpu":
+            with without_jax:
+                return buffer._single_device_array_to_np_array_did_copy()[0]
+        if packed.is_packed(buffer.aval.dtype):
+            return packed.read(buffer)
+        return dlpack.view_of_capsule(dlpack.to_dlpack(buffer), (dlpack.CPU, 0))
+
+    def copy_to_host_async(buffer):
+        """0.10 has no way that would not import jax; `device_to_host` then waits for the whole transfer."""
 
     def export_dlpack(buffer, stream, max_version):
         return jaxlib.buffer_to_dlpack_managed_tensor(buffer, stream)
@@ -54,7 +64,11 @@ else:
         return jaxlib.array_result_handler(aval, jaxlib.SingleDeviceSharding(device), True)
 
     def numpy_value(buffer):
+        """The value of a buffer of which there is no memoryview."""
         return buffer._to_np_array_did_copy()[0]
+
+    def copy_to_host_async(buffer):
+        jaxlib.batched_copy_to_host_async([buffer])
 
     def export_dlpack(buffer, stream, max_version):
         if max_version is None or max_version[0] < 1:
@@ -66,8 +80,11 @@ class _WithoutJax:
     """`with without_jax:` makes `import jax` fail in this thread, and only there.
 
     Some jaxlib functions import jax by name to make an aval that we have no use for. Where jax is installed, that would
-    silently load it; where it is not, they go on without: either way they return what we want. Once the program itself
-    has imported jax they find it and no harm is done.
+    silently load it; where it is not, they go on without: either way they return what we want.
+
+    A last resort: jaxlib remembers that the import failed, and jax itself, imported later, then gets arrays without
+    avals from it (its DLPack import fails, for one). So nothing on the way of a CPU program uses this. Where the
+    program has imported jax already, jaxlib finds it and no harm is done.
     """
 
     def __init__(self):
