@@ -6,7 +6,7 @@ long as it lives every request for an equal one gives this very object.
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, Py_EQ
-from libc.stdio cimport snprintf
+from libc.string cimport memcpy
 from cyxla._engine.dtypes cimport (
     FLOAT0, KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape, code_short_name,
     dtype_code, info,
@@ -26,6 +26,9 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
     void Py_INCREF(PyObject*)
     Py_ssize_t Py_REFCNT(PyObject*)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    Py_UCS4 PyUnicode_READ_CHAR(object, Py_ssize_t)
+    str PyUnicode_DecodeASCII(const char*, Py_ssize_t, const char*)
 
 
 # ---- The table: open addressing with linear probing, at most half full ----
@@ -121,8 +124,9 @@ cdef ShapedArray interned(tuple shape, Py_hash_t shape_hash, int code, bint weak
 cdef ShapedArray make(tuple shape, int code, bint weak):
     cdef Py_ssize_t size = 1, dim
     cdef int i, ndim = <int> PyTuple_GET_SIZE(shape)
-    cdef char text[256]
-    cdef int length = 0
+    cdef char text[320]         # "tensor<2x3xf32>"; very long shapes are put together as strings
+    cdef char digits[24]
+    cdef int length = 7, n
     cdef object dtype = code_dtype(code)
     if dtype is None:
         raise ValueError(f"there is no dtype with code {code}")
@@ -133,18 +137,31 @@ cdef ShapedArray make(tuple shape, int code, bint weak):
         if dim and size > PY_SSIZE_T_MAX // dim:
             raise ValueError(f"an array of shape {shape} has more elements than can be counted")
         size *= dim
-        if length >= 0:
-            length += snprintf(text + length, 256 - length, "%lldx", <long long> dim)
-            if length > 220:
-                length = -1
-    cdef str dims
-    if length >= 0:
-        dims = text[:length].decode("ascii")
-    else:
-        dims = "".join([f"{n}x" for n in shape])
+        if length < 240:
+            n = 0
+            while True:
+                digits[n] = <char> (48 + dim % 10)
+                n += 1
+                dim //= 10
+                if dim == 0:
+                    break
+            while n > 0:
+                n -= 1
+                text[length] = digits[n]
+                length += 1
+            text[length] = 120      # x
+            length += 1
+    cdef str element = code_mlir(code), mlir
     cdef tuple physical = code_physical_shape(code)
-    if physical:
-        dims = dims + "".join([f"{n}x" for n in physical])
+    if physical or length >= 240:
+        mlir = f"tensor<{''.join([f'{d}x' for d in shape + physical])}{element}>"
+    else:
+        memcpy(text, b"tensor<", 7)
+        for i in range(<int> PyUnicode_GET_LENGTH(element)):
+            text[length] = <char> PyUnicode_READ_CHAR(element, i)
+            length += 1
+        text[length] = 62           # >
+        mlir = PyUnicode_DecodeASCII(text, length + 1, NULL)
     cdef ShapedArray aval = ShapedArray.__new__(ShapedArray)
     aval.shape = shape
     aval.dtype = dtype
@@ -152,7 +169,7 @@ cdef ShapedArray make(tuple shape, int code, bint weak):
     aval.ndim = ndim
     aval.size = size
     aval.code = code
-    aval.mlir = "tensor<" + dims + code_mlir(code) + ">"
+    aval.mlir = mlir
     return aval
 
 
@@ -219,6 +236,8 @@ cdef class ShapedArray:
     def str_short(self, short_dtypes=False, mesh_axis_types=False):
         """The aval as jaxprs print it: `float32[2,3]`, or `f32[2,3]` with short_dtypes."""
         name = code_short_name(self.code) if short_dtypes else code_name(self.code)
+        if not self.ndim:
+            return name + "[]"
         return f"{name}[{','.join([str(dim) for dim in self.shape])}]"
 
     @property

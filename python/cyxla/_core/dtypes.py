@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import ml_dtypes
@@ -126,7 +127,7 @@ def is_of_kind(code: int, kind: Any) -> bool:
             names = ", ".join(map(repr, KINDS))
             raise ValueError(f"the kind {kind!r} is neither a dtype nor one of {names}") from None
     abstract = isinstance(kind, type) and issubclass(kind, np.generic) and kind.__module__ == "numpy"
-    if not isinstance(kind, (np.dtype, type)) or (abstract and kind in ABSTRACT_CLASSES):
+    if not isinstance(kind, (np.dtype, type, NoneType)) or (abstract and kind in ABSTRACT_CLASSES):
         raise TypeError(f"a kind is a dtype, a string or a tuple of these, but got {kind!r}")
     return code == engine.dtype_code(kind)
 

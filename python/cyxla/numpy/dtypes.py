@@ -4,7 +4,7 @@ import numpy as np
 
 from cyxla._core.dtypes import finfo, iinfo, isdtype, issubdtype, promote_types, result_type
 from cyxla._engine.array import Array, asarray
-from cyxla._engine.dtypes import ScalarMeta, canonicalize_code, code_dtype, dtype_code, dtype_table, register_alias
+from cyxla._engine.dtypes import ScalarMeta, code_dtype, dtype_code, dtype_table, register_alias, requested_code
 
 __all__ = [
     "ComplexWarning",
@@ -75,7 +75,7 @@ class ScalarType(ScalarMeta):
     """Type of the scalar types: calling one makes an array."""
 
     def __call__(cls, x):
-        target = code_dtype(canonicalize_code(dtype_code(cls.dtype)))
+        target = code_dtype(requested_code(cls))
         if isinstance(x, Array):
             return x.astype(target)
         if x is None:
