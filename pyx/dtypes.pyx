@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from libc.string cimport memset
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cyxla._engine.config cimport ThreadFlags, thread_flags
 
@@ -69,7 +69,7 @@ cdef list mlir_names = [None] * MAX_DTYPES  # code -> "f32"; of an extended dtyp
 cdef list physical_shapes = [()] * MAX_DTYPES  # code -> trailing dimensions of the physical array
 cdef dict codes = {}                        # dtype, scalar type, name ... -> code
 cdef int registered = EXTENDED              # the next code for an extended dtype
-cdef int MAX_ALIASES = 4096
+cdef int MAX_ALIASES = 4096                  # other spellings of dtypes that are kept
 
 
 cdef int fill_info() except -1:
@@ -119,12 +119,7 @@ cdef int slow_dtype_code(object dtype) except -1:
     key = dtype
     if hasattr(dtype, "__array__") and not isinstance(dtype, type):
         raise ValueError("a dtype is needed, but got an array: write x.dtype rather than x")
-    try:
-        code = codes.get(dtype)
-    except TypeError:       # not hashable: a structured dtype given as a list
-        code = None
-    if code is None:
-        code = codes.get(np.dtype(dtype))
+    code = codes.get(np.dtype(dtype))
     if code is None:
         raise TypeError(f"{np.dtype(dtype)!r} is not a dtype that arrays can have: these hold booleans, integers, floats "
                         "or complex numbers in the machine's byte order")
@@ -137,8 +132,8 @@ cpdef int dtype_code(object dtype) except -1:
     """The code of anything that names a dtype. Not canonicalized."""
     cdef PyObject* found = NULL
     try:
-        found = PyDict_GetItem(codes, dtype)
-    except TypeError:
+        found = PyDict_GetItemWithError(codes, dtype)
+    except TypeError:       # not hashable: a structured dtype given as a list
         pass
     if found is not NULL:
         return <object> found
