@@ -2,8 +2,10 @@
 
 import importlib
 
-from cyxla._core import errors
+from cyxla._core import config, errors
 from cyxla._engine import array, core
+from cyxla._runtime import backend
 
 array.install_runtime(lambda: importlib.import_module("cyxla._runtime.arrays"))
 core.install_errors(errors)
+backend.install_default_device(lambda: config.default_device.value)

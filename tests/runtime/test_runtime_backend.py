@@ -27,16 +27,12 @@ def test_errors():
         backend.local_devices(process_index=3, backend="cpu")
 
 
-def test_default_device(device):
-    first = backend.default_device()
-    with backend.default_device_scope(device) as inside:
-        assert inside is device and backend.default_device() is device
-    backend.set_default_device("cpu")
-    try:
-        assert backend.default_device() is device
-    finally:
-        backend.set_default_device(None)
-    assert backend.default_device() is first
+def test_default_device(device, monkeypatch):
+    monkeypatch.setattr(backend, "_chosen_device", backend._chosen_device)
+    first = backend.get_client().local_devices()[0]
+    for chosen, expected in ((None, first), (device, device), ("cpu", device)):
+        backend.install_default_device(lambda chosen=chosen: chosen)
+        assert backend.default_device() is expected
 
 
 def test_plugins_are_found_by_their_files(tmp_path, monkeypatch):

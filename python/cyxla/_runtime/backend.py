@@ -4,8 +4,6 @@ A client is made at the first question about its devices and lives until `clear_
 objects; each knows its client (`device.client`).
 """
 
-import contextlib
-import contextvars
 import threading
 
 from . import plugins
@@ -15,8 +13,11 @@ _lock = threading.RLock()
 _clients: dict = {}
 _failures: dict = {}
 _default: list = []
-_default_device = contextvars.ContextVar("cyxla_default_device", default=None)
-_global_default_device = None
+
+
+def _chosen_device():
+    return None
+
 
 # What a user may call a platform, and the names that plugins register under.
 ALIASES = {"gpu": ("cuda", "rocm"), "cuda": ("cuda",), "rocm": ("rocm",)}
@@ -213,27 +214,17 @@ def host_id(backend=None):
 
 
 def default_device():
-    """The device that new arrays are put on: that of `default_device_scope`, else the first of the default backend."""
-    device = _default_device.get() or _global_default_device
+    """The device that new arrays are put on: the one that the user chose, else the first of the default backend."""
+    device = _chosen_device()
     if device is not None:
         return local_devices(backend=device)[0] if isinstance(device, str) else device
     return _default_client().local_devices()[0]
 
 
-def set_default_device(device):
-    """Makes a device (or the first of a platform given by name) the default; None restores the first of all."""
-    global _global_default_device
-    _global_default_device = device
-
-
-@contextlib.contextmanager
-def default_device_scope(device):
-    """Makes a device the default within a `with` block, in this thread or task only."""
-    token = _default_device.set(device)
-    try:
-        yield device
-    finally:
-        _default_device.reset(token)
+def install_default_device(chosen):
+    """Sets the function that says what the user chose: a device, the name of a platform, or None."""
+    global _chosen_device
+    _chosen_device = chosen
 
 
 def clear_backends():
