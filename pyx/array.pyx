@@ -169,7 +169,7 @@ cdef class Array:
     def __pos__(self): return operators[POS](self)
     def __abs__(self): return operators[ABS](self)
     def __invert__(self): return operators[INVERT](self)
-    def __round__(self, ndigits=None): return operators[ROUND](self, ndigits or 0)
+    def __round__(self, ndigits=None): return operators[ROUND](self, ndigits)
     def __getitem__(self, index): return operators[GETITEM](self, index)
 
     def __hash__(self):

@@ -8,7 +8,7 @@ from cyxla._engine.array cimport Array, ArrayImpl, aval_of, host_value, is_opera
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, FLOAT64, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, info, promote, promotion_error,
+    BOOL, EXTENDED, FLOAT32, FLOAT64, INT64, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, dtype_code, info, promote, promotion_error,
     scalar_code,
 )
 
@@ -20,8 +20,14 @@ cdef extern from *:
         type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
         PyType_Modified(type);
     }
+    static int ufunc_set_attribute(PyTypeObject* type, PyObject* name, PyObject* value) {
+        int failed = PyDict_SetItem(type->tp_dict, name, value);
+        PyType_Modified(type);
+        return failed;
+    }
     """
     void enable_vectorcall(PyTypeObject*, Py_ssize_t)
+    int ufunc_set_attribute(PyTypeObject* type, object name, object value) except -1
     Py_ssize_t PyVectorcall_NARGS(size_t)
 
 cdef Primitive convert_p = None
@@ -42,6 +48,11 @@ def install_rank_promotion(check):
     """`check(name, shapes)` is called where operands of different rank are broadcast; None to allow it silently."""
     global rank_promotion
     rank_promotion = check
+
+
+def install_method(str name, attribute):
+    """Makes `attribute` (a function, a property) an attribute of every `UFunc`: reduce, at and the like."""
+    ufunc_set_attribute(<PyTypeObject*>UFunc, name, attribute)
 
 
 PROMOTIONS = {"numeric": NUMERIC, "compare": NUMERIC, "bitwise": NUMERIC, "inexact": INEXACT, "logical": LOGICAL}
@@ -132,6 +143,45 @@ cdef class UFunc(Elementwise):
         return f"<cyxla.numpy function {self.fields['name']}>"
 
 
+def convert_operand(x, dtype, bint weak=False):
+    """`x` as an Array of `dtype`; a scalar of the program is converted on the host, everything else is traced."""
+    cdef Array a = to_array(x)
+    cdef int code = dtype_code(dtype)
+    if a.aval.code == code and a.aval.weak_type and not weak and isinstance(a, ArrayImpl) and (<ArrayImpl>a).literal_:
+        return scalar_literal(host_value(<ArrayImpl>a).item(), code, False)
+    return convert(a, code, weak)
+
+
+def promote_operands(tuple args, bint inexact=False, bint integers=False):
+    """The arguments as Arrays of their common dtype; `inexact` makes it floating, `integers` makes bools int."""
+    cdef int node = -1, other, code
+    cdef list operands = []
+    cdef Array a
+    cdef bint weak
+    for x in args:
+        a = to_array(x)
+        operands.append(a)
+        other = a.aval.code * 2 + a.aval.weak_type
+        if node < 0 or node == other:
+            node = other
+        else:
+            joined = promote(node, other)
+            if joined < 0:
+                raise promotion_error(node, other)
+            node = joined
+    if inexact:
+        node = inexact_node(node)
+    elif integers and node >> 1 == BOOL:
+        node = canonicalize_code(INT64) * 2 + (node & 1)
+    code = node >> 1
+    weak = node & 1
+    for i in range(len(operands)):
+        a = <Array>operands[i]
+        if a.aval.code != code:
+            operands[i] = convert(a, code, weak)
+    return operands
+
+
 cdef PyObject* elementwise_vectorcall(PyObject* callable, PyObject* const* args, size_t nargsf,
                                       PyObject* kwnames) except NULL:
     cdef Elementwise op = <Elementwise>callable
@@ -171,8 +221,8 @@ cdef inline int inexact_node(int node) noexcept:
     cdef int kind = info[node >> 1].kind
     if kind == KIND_FLOAT or kind == KIND_COMPLEX:
         return node
-    # Integers become the default float, and stay weak if they were.
-    return canonicalize_code(FLOAT64) * 2 + (node & 1)
+    # 64-bit integers become the default float, narrower ones float32; they stay weak if they were.
+    return (canonicalize_code(FLOAT64) if info[node >> 1].bits == 64 else FLOAT32) * 2 + (node & 1)
 
 
 cdef Array convert(Array x, int code, bint weak):
@@ -180,8 +230,13 @@ cdef Array convert(Array x, int code, bint weak):
         return x
     if isinstance(x, ArrayImpl) and (<ArrayImpl>x).literal_:
         host = host_value(<ArrayImpl>x)
-        return scalar_literal(host.astype(code_dtype(code)), code, weak) if info[x.aval.code].kind == KIND_COMPLEX \
-            else scalar_literal(host.item(), code, weak)
+        if info[x.aval.code].kind == KIND_COMPLEX:
+            return scalar_literal(host.astype(code_dtype(code)), code, weak)
+        value = host.item()
+        try:
+            return scalar_literal(value, code, weak)
+        except OverflowError:       # conversions of integers wrap around
+            return scalar_literal(host.astype(code_dtype(code)).item(), code, weak)
     return bind(convert_p, (x,), {"new_dtype": code_dtype(code), "weak_type": weak, "sharding": None})
 
 
