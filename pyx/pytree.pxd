@@ -21,6 +21,7 @@ cdef struct Flat:
     Py_ssize_t n_leaves
     Py_ssize_t leaf_capacity
     size_t hash
+    int depth
     bint opaque
     Token inline_tokens[INLINE_TOKENS]
     PyObject* inline_leaves[INLINE_LEAVES]

@@ -94,10 +94,26 @@ cdef enum:
     KIND_MASK = 255
     MAX_INSERTION_SORT = 16
     MAX_TUPLE_DEPTH = 16
+    UNCHECKED_DEPTH = 32
 
 cdef size_t MULTIPLIER = <size_t>0x9E3779B97F4A7C15ULL
 cdef void* IDENTITY_EQ = richcompare_of(&PyBaseObject_Type)
 cdef PyObject* NONE_OBJECT = <PyObject*>None
+
+
+# Asking the interpreter about the stack costs as much as a leaf, so the first levels go unasked.
+cdef inline int _enter(int* depth) except -1:
+    if depth[0] >= UNCHECKED_DEPTH:
+        enter_recursion(" in a pytree")
+    depth[0] += 1
+    return 0
+
+
+cdef inline void _leave(int* depth) noexcept:
+    depth[0] -= 1
+    if depth[0] >= UNCHECKED_DEPTH:
+        leave_recursion()
+
 
 include "pytree/keys.pxi"
 include "pytree/registry.pxi"

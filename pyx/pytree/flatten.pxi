@@ -8,6 +8,7 @@ cdef void flat_init(Flat* flat) noexcept:
     flat.n_leaves = 0
     flat.leaf_capacity = INLINE_LEAVES
     flat.hash = 0
+    flat.depth = 0
     flat.opaque = False
 
 
@@ -127,12 +128,12 @@ cdef int _add_value(Flat* flat, PyObject* x) except -1:
 cdef int _add_tuple(Flat* flat, PyObject* x, int kind, PyObject* tp) except -1:
     cdef Py_ssize_t i, n = tuple_size(x)
     _put_head(flat, kind, n, tp)
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for i in range(n):
             _add_value(flat, tuple_item(x, i))
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -144,7 +145,7 @@ cdef int _add_list(Flat* flat, PyObject* x) except -1:
     cdef Py_ssize_t i, n = list_size(x)
     cdef PyObject* item
     _put_head(flat, LIST, n, NULL)
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for i in range(n):
             if list_size(x) != n:
@@ -156,7 +157,7 @@ cdef int _add_list(Flat* flat, PyObject* x) except -1:
             finally:
                 decref(item)
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -190,7 +191,7 @@ cdef int _add_dict(Flat* flat, PyObject* x) except -1:
         _put_value(flat, KEY, key)
         previous = key
     pos = 0
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         while dict_next(x, &pos, &key, &value):
             incref(value)
@@ -202,7 +203,7 @@ cdef int _add_dict(Flat* flat, PyObject* x) except -1:
             if i > n or dict_size(x) != n:
                 _changed_size("dict")
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -227,7 +228,7 @@ cdef int _add_unsorted_dict(Flat* flat, PyObject* x, Py_ssize_t n) except -1:
             keys[j] = key
             values[j] = value
             i += 1
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         if strings:
             for i in range(n):
@@ -248,7 +249,7 @@ cdef int _add_unsorted_dict(Flat* flat, PyObject* x, Py_ssize_t n) except -1:
                 child = (<dict>x)[item]
                 _add_value(flat, <PyObject*>child)
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -273,7 +274,7 @@ cdef int _add_dataclass(Flat* flat, PyObject* x, NodeType node) except -1:
             _put_value(flat, META, value)
         finally:
             decref(value)
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for i in range(n):
             value = get_attr(x, tuple_item(<PyObject*>node.data_fields, i))
@@ -282,19 +283,19 @@ cdef int _add_dataclass(Flat* flat, PyObject* x, NodeType node) except -1:
             finally:
                 decref(value)
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
 cdef int _add_registered(Flat* flat, PyObject* x) except -1:
     cdef list children = _open(flat, <object>x, None)
     cdef Py_ssize_t i
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for i in range(list_size(<PyObject*>children)):
             _add_value(flat, list_item(<PyObject*>children, i))
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -409,12 +410,12 @@ cdef int _add_if_not_leaf(Flat* flat, x, is_leaf) except -1:
     children = _open(flat, x, None)
     if children is None:
         return _put_leaf(flat, <PyObject*>x)
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for child in children:
             _add_if_not_leaf(flat, child, is_leaf)
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 
@@ -428,12 +429,12 @@ cdef int _add_with_path(Flat* flat, x, is_leaf, bint takes_path, tuple path, lis
     if children is None:
         paths.append(path)
         return _put_leaf(flat, <PyObject*>x)
-    enter_recursion(" while flattening a pytree")
+    _enter(&flat.depth)
     try:
         for i in range(len(children)):
             _add_with_path(flat, children[i], is_leaf, takes_path, path + (keys[i],), paths)
     finally:
-        leave_recursion()
+        _leave(&flat.depth)
     return 0
 
 

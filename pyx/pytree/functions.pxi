@@ -65,6 +65,7 @@ cdef object _build_flat(Flat* flat):
     cdef Reader reader
     reader.token = flat.tokens
     reader.leaf = flat.leaves
+    reader.depth = 0
     return _take(_build(&reader))
 
 

@@ -13,7 +13,7 @@ cdef Token* _match(Token* token, PyObject* x, Flat* out) except NULL:
         out.n_leaves += 1
         return token + 1
     n = _arity(token)
-    enter_recursion(" while matching pytrees")
+    _enter(&out.depth)
     try:
         if kind == TUPLE and type_of(x) == &PyTuple_Type and tuple_size(x) == n:
             token += 1
@@ -36,7 +36,7 @@ cdef Token* _match(Token* token, PyObject* x, Flat* out) except NULL:
             return _match_dict(token, x, out)
         return _match_other(token, <object>x, out)
     finally:
-        leave_recursion()
+        _leave(&out.depth)
 
 
 cdef Token* _match_dict(Token* token, PyObject* x, Flat* out) except NULL:

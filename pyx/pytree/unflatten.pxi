@@ -64,6 +64,7 @@ cdef object _metadata(Token* token):
 cdef struct Reader:
     Token* token
     PyObject** leaf
+    int depth
 
 
 cdef PyObject* _build(Reader* reader) except NULL:
@@ -81,7 +82,7 @@ cdef PyObject* _build(Reader* reader) except NULL:
         reader.token += 1
         incref(NONE_OBJECT)
         return NONE_OBJECT
-    enter_recursion(" while unflattening a pytree")
+    _enter(&reader.depth)
     try:
         if kind == TUPLE:
             reader.token += 1
@@ -92,7 +93,7 @@ cdef PyObject* _build(Reader* reader) except NULL:
             return _build_dict(reader)
         return _build_other(reader)
     finally:
-        leave_recursion()
+        _leave(&reader.depth)
 
 
 cdef PyObject* _build_tuple(Reader* reader, Py_ssize_t n) except NULL:
@@ -208,6 +209,7 @@ cdef object unflatten_array(TreeDef treedef, PyObject** leaves):
     cdef Reader reader
     reader.token = treedef.tokens
     reader.leaf = leaves
+    reader.depth = 0
     return _take(_build(&reader))
 
 
