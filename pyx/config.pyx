@@ -3,6 +3,7 @@
 The options themselves (names, types, documentation) are a table in cyxla._core.config, which defines them here by number.
 """
 
+import functools
 import threading
 
 from cpython.object cimport PyObject
@@ -20,6 +21,8 @@ cdef list key_options = []        # numbers of the options that take part in the
 cdef dict numbers = {}            # name -> number
 cdef dict epochs = {}             # values of key_options -> epoch
 cdef long last_epoch = 0
+cdef set key_numbers = set()      # key_options as a set
+cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and flags after the change
 cdef long global_version = 1
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
@@ -88,6 +91,28 @@ cdef long config_epoch() noexcept:
     return thread_flags().epoch
 
 
+cdef int refresh_option(ThreadFlags* flags, object number) except -1:
+    # After one override has begun or ended. The epoch stands for the values of all options in the key, so what a change
+    # of one of them leads to is remembered.
+    cdef tuple step, known
+    cdef object value
+    if flags.version != global_version or number not in key_numbers:
+        return refresh(flags)
+    value = (<dict> local.overrides).get(number, NO_OVERRIDE)
+    if value is NO_OVERRIDE:
+        value = global_values[<Py_ssize_t> number]
+    step = (flags.epoch, number, value)
+    known = transitions.get(step)
+    if known is None:
+        refresh(flags)
+        transitions[step] = (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
+                             flags.no_execution)
+    else:
+        (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
+         flags.no_execution) = known
+    return 0
+
+
 def define(str name, object default, bint in_key):
     """Adds an option and returns its number. Those in the key must have hashable values."""
     global global_version, epochs
@@ -99,6 +124,7 @@ def define(str name, object default, bint in_key):
     if in_key:
         hash(default)
         key_options.append(number)
+        key_numbers.add(number)
         epochs = {key + (default,): known for key, known in epochs.items()}     # caches filled before stay valid
     global_version += 1
     return number
@@ -127,7 +153,7 @@ def set_global(Py_ssize_t number, object value):
     global_version += 1
 
 
-def push(Py_ssize_t number, object value):
+cpdef push(Py_ssize_t number, object value):
     """Overrides an option in this thread. Returns what `pop` needs to restore the state before."""
     cdef ThreadFlags* flags = flags_storage()
     cdef dict overrides
@@ -138,12 +164,12 @@ def push(Py_ssize_t number, object value):
         overrides = local.overrides = {}
     previous = overrides.get(number, NO_OVERRIDE)
     overrides[number] = value
-    flags.overridden = len(overrides)
-    refresh(flags)
+    flags.overridden = <int> len(overrides)
+    refresh_option(flags, number)
     return previous
 
 
-def pop(Py_ssize_t number, object previous):
+cpdef pop(Py_ssize_t number, object previous):
     """Ends an override; `previous` is what `push` returned."""
     cdef ThreadFlags* flags = flags_storage()
     cdef dict overrides = local.overrides
@@ -151,8 +177,8 @@ def pop(Py_ssize_t number, object previous):
         del overrides[number]
     else:
         overrides[number] = previous
-    flags.overridden = len(overrides)
-    refresh(flags)
+    flags.overridden = <int> len(overrides)
+    refresh_option(flags, number)
 
 
 def epoch():
@@ -163,3 +189,46 @@ def epoch():
 def overrides():
     """This thread's overrides, by option number; for handing them to another thread with `push`."""
     return dict(local.overrides) if flags_storage().overridden else {}
+
+
+cdef class Override:
+    """Context manager, or decorator, under which some options have other values in this thread.
+
+    `values` holds pairs of an option's number and its (checked) value.
+    """
+    cdef tuple values
+    cdef list previous
+
+    def __init__(self, tuple values):
+        self.values = values
+        self.previous = []
+
+    def __enter__(self):
+        cdef list replaced = []
+        cdef tuple pair
+        try:
+            for pair in self.values:
+                replaced.append(push(pair[0], pair[1]))
+        except BaseException:
+            self.restore(replaced)
+            raise
+        self.previous.append(replaced)
+
+    def __exit__(self, *exc):
+        self.restore(self.previous.pop())
+
+    cdef int restore(self, list replaced) except -1:
+        cdef Py_ssize_t i
+        for i in range(len(replaced) - 1, -1, -1):
+            pop((<tuple> self.values[i])[0], replaced[i])
+        return 0
+
+    def __call__(self, fun):
+        values = self.values
+
+        @functools.wraps(fun)
+        def overridden(*args, **kwargs):
+            with Override(values):
+                return fun(*args, **kwargs)
+
+        return overridden

@@ -254,7 +254,7 @@ def test_added_options():
         with pytest.raises(ValueError, match="already"):
             config.add_option("my_option", Holder(), int)
     finally:
-        del OPTIONS["my_option"]
+        del OPTIONS["my_option"], type(config).my_option
 
 
 def run(environment, expression):

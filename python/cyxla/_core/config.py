@@ -12,7 +12,6 @@ The values live in the engine (cyxla._engine.config), which reads the hot ones a
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 from cyxla._core.options import ROWS, Row
 from cyxla._engine import config as engine
+from cyxla._engine.config import Override
 from cyxla._runtime.options import options as runtime_options
 
 TRUE_WORDS = ("y", "yes", "t", "true", "on", "1")
@@ -138,33 +138,6 @@ def freeze(value: Any) -> Any:
     return FrozenOptions(value) if type(value) is dict else value
 
 
-class Override:
-    """Context manager, or decorator, under which some options have other values in this thread."""
-
-    __slots__ = ("_previous", "_values")
-
-    def __init__(self, values: tuple[tuple[int, Any], ...]) -> None:
-        self._values = values
-        self._previous: list[Any] = []
-
-    def __enter__(self) -> None:
-        self._previous.append([engine.push(number, value) for number, value in self._values])
-
-    def __exit__(self, *exc: object) -> None:
-        for (number, _), previous in zip(reversed(self._values), reversed(self._previous.pop()), strict=True):
-            engine.pop(number, previous)
-
-    def __call__(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        values = self._values
-
-        @functools.wraps(fun)
-        def overridden(*args: Any, **kwargs: Any) -> Any:
-            with Override(values):
-                return fun(*args, **kwargs)
-
-        return overridden
-
-
 class Values(Mapping[str, Any]):
     """Read-only view of all options' values."""
 
@@ -190,18 +163,12 @@ class Config:
         object.__setattr__(self, "use_absl", False)
 
     def __getattr__(self, name: str) -> Any:
-        option = OPTIONS.get(name)
-        if option is None:
-            raise AttributeError(f"there is no configuration option {name!r}{suggestion(name)}")
-        return option.value
+        raise AttributeError(f"there is no configuration option {name!r}{suggestion(name)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in OPTIONS:
             raise AttributeError(f"options are set by update: config.update({name!r}, {value!r})")
         raise AttributeError(f"there is no configuration option {name!r}{suggestion(name)}")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *OPTIONS]
 
     def __repr__(self) -> str:
         changed = [f"{o.name}={o.value!r}" for o in OPTIONS.values() if o.value != o.row.default]
@@ -238,9 +205,8 @@ class Config:
         """Adds an option with the type and the present value of `holder`."""
         if name in OPTIONS:
             raise ValueError(f"there is an option {name!r} already")
-        OPTIONS[name] = Option(
-            Row(name, holder.value, opt_type, optional=True, doc=f"Option {name}, added at run time.")
-        )
+        doc = f"Option {name}, added at run time."
+        add(Option(Row(name, holder.value, opt_type, optional=True, doc=doc)))
 
     def config_with_absl(self) -> None:
         """Defines an absl flag for every option; values given on the command line are taken over when it is parsed."""
@@ -279,7 +245,17 @@ class Config:
             self.complete_absl_config(flags)
 
 
-OPTIONS: dict[str, Option] = {row.name: Option(row) for row in ROWS}
+OPTIONS: dict[str, Option] = {}
+
+
+def add(option: Option) -> None:
+    OPTIONS[option.name] = option
+    setattr(Config, option.name, property(lambda _: engine.get(option.number), doc=option.__doc__))
+
+
+for row in ROWS:
+    add(Option(row))
+del row
 config = Config()
 
 
