@@ -183,6 +183,17 @@ cdef class LoweringContext:
         self.lines, self.constants = outer_lines, outer_constants
         return text
 
+    def body_with_results(self, ClosedJaxpr closed, names, before, avals_before):
+        """As `body`, but the region returns the named values `before` ahead of the jaxpr's results."""
+        outer_lines, outer_constants = self.lines, self.constants
+        self.lines, self.constants = [], {}
+        outs = list(before) + self.inline(closed, names)
+        types = ", ".join([a.mlir for a in avals_before] + [v.aval.mlir for v in closed.jaxpr.outvars])
+        self.lines.append(f"stablehlo.return {', '.join(outs)} : {types}")
+        text = "\n".join(self.lines)
+        self.lines, self.constants = outer_lines, outer_constants
+        return text
+
     def call(self, ClosedJaxpr closed, names, str hint="fn"):
         """Calls a jaxpr as a function of its own, written once per jaxpr; returns the names of the results."""
         found = self.called.get(id(closed))

@@ -66,6 +66,6 @@ def check_result(leaf, out, name):
         paths = [keystr(path) for path, value in tree_flatten_with_path(out)[0] if value is leaf]
         where = f" at result{paths[0]}" if paths and paths[0] else ""
         raise TypeError(
-            f"function {name} traced for jit returned a value of type {type(leaf)}{where}, which is not a valid JAX type: "
-            f"{leaf!r:.200}. Return arrays, numbers, and containers of them."
+            f"{name} returned {leaf!r:.200} of type {type(leaf)}{where}: a transformed function returns arrays, numbers, and "
+            "containers of them"
         )

@@ -136,12 +136,13 @@ def _resolve_names(fun, argnums, argnames):
     for number in argnums:
         if not variadic and not -len(positional) <= number < len(positional):
             raise ValueError(
-                f"jitted function has {len(positional)} positional arguments, {number} is out of range in {argnums}"
+                f"argument number {number} of {argnums} does not exist: the function takes {len(positional)} positional "
+                "arguments"
             )
     names = {p.name for p in parameters}
     for name in argnames:
         if not keywords and name not in names:
-            raise ValueError(f"jitted function has no argument named {name!r}: it has {', '.join(names) or 'none'}")
+            raise ValueError(f"the function has no argument {name!r}: it has {', '.join(sorted(names)) or 'none'}")
     from_names = [positional.index(n) for n in argnames if n in positional]
     by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     from_numbers = [positional[i] for i in argnums if -len(positional) <= i < len(positional)]
@@ -217,9 +218,9 @@ class JitSpec:
                 hash(value)
             except TypeError as error:
                 raise ValueError(
-                    f"Non-hashable static arguments are used in a jit function: {self.name} was called with static "
-                    f"argument {where!r} of type {kind.__name__}, value {value!r:.200}. A static argument is part of a "
-                    "cache key: use a tuple for a list, a frozen dataclass for a dict, or make it an ordinary argument."
+                    f"{self.name}, a jitted function, was called with static argument {where!r} of type {kind.__name__}, "
+                    f"which is not hashable: {value!r:.200}. Static arguments are part of a cache key: use a tuple for a "
+                    "list, a frozen dataclass for a dict, or make it an ordinary argument."
                 ) from error
         return args, kwargs, (tuple(static), tuple(named))
 
@@ -298,9 +299,9 @@ class JitSpec:
         index = next(i for i, x in enumerate(leaves) if x is leaf)
         path = argument_path(self.fun, in_tree, None, index)
         raise TypeError(
-            f"Error interpreting argument to {self.name} as an abstract array. The problematic value is {leaf!r:.200} of "
-            f"type {type(leaf)}, passed at {path}. jit takes arrays, NumPy arrays and numbers, in any nesting of "
-            "containers; name an argument of another kind in static_argnums or static_argnames."
+            f"{self.name}, a jitted function, was called with {leaf!r:.200} of type {type(leaf)} at {path}. jit takes arrays, "
+            "NumPy arrays and numbers, in any nesting of containers; name an argument of another kind in static_argnums or "
+            "static_argnames."
         )
 
     # staged use

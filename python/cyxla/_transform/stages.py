@@ -1,7 +1,6 @@
 """The stages of a compilation, for those who take them one at a time: `Traced`, `Lowered`, `Compiled`."""
 
 from cyxla._engine.array import asarray, typeof
-from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.shapes import ShapeDtypeStruct
@@ -190,9 +189,8 @@ class Compiled(Stage):
             got = typeof(leaf)
             if got.shape != aval.shape or got.dtype != aval.dtype:
                 raise TypeError(
-                    f"Argument types differ from the types for which this computation was compiled: argument {i} of "
-                    f"{self._spec.name} has type {got.str_short()}, compiled was {aval.str_short()}. Convert the argument, "
-                    "or lower and compile again for the new type."
+                    f"{self._spec.name} was compiled for {aval.str_short()} as argument {i}, and called with "
+                    f"{got.str_short()}: convert the argument, or lower and compile again for the new type"
                 )
         outs = self._executable.call(leaves)
         return tree_unflatten(self._entry.out_tree, outs)
@@ -206,12 +204,3 @@ class Compiled(Stage):
             args, kwargs, _ = self._spec.split(args, kwargs)
         return args, kwargs
 
-
-def abstractify(leaf):
-    """The aval of an array, a number, or anything with shape and dtype."""
-    try:
-        return typeof(leaf)
-    except TypeError:
-        if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
-            return ShapedArray(tuple(leaf.shape), leaf.dtype, bool(getattr(leaf, "weak_type", False)))
-        raise

@@ -202,6 +202,10 @@ from cyxla.lax.slicing import (
     slice_p,
 )  # fmt: skip
 from cyxla.lax.sort import sort, sort_key_val, sort_p, top_k, top_k_p
+from cyxla.lax.window import (
+    reduce_window, reduce_window_max_p, reduce_window_min_p, reduce_window_p, reduce_window_shape_tuple, reduce_window_sum_p,
+    select_and_gather_add_p, select_and_scatter_add_p,
+)  # fmt: skip
 from cyxla.lax.special import (
     digamma,
     digamma_p,
@@ -297,3 +301,5 @@ from cyxla.lax.unary import (
 _autodiff.install_arithmetic(_add_any_p, _zeros_of)
 _batching.install_movement(transpose_p, broadcast_in_dim_p)
 _ufunc.install_conversion(convert_element_type_p, broadcast_in_dim_p, ne_p)
+
+from cyxla.lax.control_flow import cond, cond_p, fori_loop, map, scan, scan_p, switch, while_loop, while_p  # noqa: E402

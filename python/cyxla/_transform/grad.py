@@ -1,0 +1,646 @@
+"""Differentiation as users call it: jvp, vjp, linearize, grad, jacobians, linear_transpose."""
+
+import functools
+
+import numpy as np
+
+from cyxla._engine.array import Array, asarray, is_arraylike, typeof
+from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
+from cyxla._engine.core import UndefinedPrimal, Zero, aval_to_tangent
+from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
+from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
+from cyxla._engine.staging import trace_flat
+from cyxla._transform.arguments import function_name
+from cyxla._transform.shapes import abstract
+from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
+
+KINDS = ("bool", "int", "int", "float", "complex", "float0", "extended")
+
+# -- flat functions
+
+
+class Flattened:
+    """A function of pytrees as one of a list of arrays; keeps the structure of the last result."""
+
+    __slots__ = ("aux", "aux_tree", "fun", "has_aux", "in_tree", "kwargs", "out_tree")
+
+    def __init__(self, fun, in_tree, has_aux=False, kwargs=None):
+        self.fun = fun
+        self.in_tree = in_tree
+        self.has_aux = has_aux
+        self.kwargs = kwargs or {}
+
+    def __call__(self, leaves):
+        out = self.fun(*tree_unflatten(self.in_tree, leaves), **self.kwargs)
+        if not self.has_aux:
+            outs, self.out_tree = tree_flatten(out)
+            return [require_array(leaf, self.fun) for leaf in outs]
+        if not isinstance(out, (tuple, list)) or len(out) != 2:
+            raise TypeError(
+                f"with has_aux=True, {function_name(self.fun)} must return a pair (result, auxiliary data); it returned "
+                f"{out!r:.200}"
+            )
+        outs, self.out_tree = tree_flatten(out[0])
+        aux, self.aux_tree = tree_flatten(out[1])
+        # Auxiliary leaves ride along as results, so that their tracers are unwrapped; what is no array is kept aside.
+        self.aux = [None if is_arraylike(leaf) else (leaf,) for leaf in aux]
+        return [require_array(leaf, self.fun) for leaf in outs] + [leaf for leaf in aux if is_arraylike(leaf)]
+
+    def split(self, results):
+        """(flat results, auxiliary tree) from what the flat function gave."""
+        n = self.out_tree.num_leaves
+        if not self.has_aux:
+            return results, None
+        rest = iter(results[n:])
+        return results[:n], tree_unflatten(self.aux_tree, [kept[0] if kept else next(rest) for kept in self.aux])
+
+
+def require_array(leaf, fun):
+    if not is_arraylike(leaf):
+        raise TypeError(
+            f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf).__name__}, which cannot be differentiated: "
+            "return arrays and numbers (other values can be returned with has_aux=True)"
+        )
+    return leaf
+
+
+def _check_callable(fun, api):
+    if not callable(fun):
+        raise TypeError(f"{api} takes a function, got {fun!r:.200} of type {type(fun).__name__}")
+
+
+def _to_arrays(leaves, api):
+    for leaf in leaves:
+        if not is_arraylike(leaf):
+            raise TypeError(f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}")
+    return [asarray(leaf) for leaf in leaves]
+
+
+def _dtype_kind(dtype):
+    return KINDS[dtype_kind(dtype_code(dtype))]
+
+
+# -- forward mode
+
+
+def jvp(fun, primals, tangents, has_aux=False):
+    """The value of `fun` at `primals` and its directional derivative along `tangents`.
+
+    `primals` and `tangents` are tuples of the same structure; tangents have the primals' shapes and dtypes (`float0` for
+    integers). With `has_aux`, `fun` returns a pair and the auxiliary data come third.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.jvp(jnp.sin, (0.0,), (2.0,))
+    (Array(0., dtype=float32, weak_type=True), Array(2., dtype=float32, weak_type=True))
+    """
+    _check_callable(fun, "jvp")
+    for what, value in (("primal", primals), ("tangent", tangents)):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"jvp takes its {what}s as a tuple or list, one per argument of the function; got {type(value).__name__}")
+    leaves, in_tree = tree_flatten(tuple(primals))
+    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
+    if in_tree != tangent_tree:
+        raise TypeError(
+            f"jvp needs one tangent for each primal, in the same tree structure: primals are {in_tree}, tangents are "
+            f"{tangent_tree}"
+        )
+    leaves = _to_arrays(leaves, "jvp")
+    flat_tangents = []
+    for primal, tangent in zip(leaves, tangent_leaves):
+        flat_tangents.append(_check_tangent(primal, tangent, "jvp"))
+    flat = Flattened(fun, in_tree, has_aux)
+    outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
+    results, aux = flat.split(outs)
+    out_tangents = [
+        instantiate_zeros(Zero(aval_to_tangent(o.aval))) if t is None else t for o, t in zip(results, out_tangents)
+    ]
+    value = tree_unflatten(flat.out_tree, results), tree_unflatten(flat.out_tree, out_tangents)
+    return (*value, aux) if has_aux else value
+
+
+def _check_tangent(primal, tangent, api):
+    """The tangent as an array, or None where it is a zero of dtype float0."""
+    wanted = aval_to_tangent(primal.aval)
+    if getattr(tangent, "dtype", None) == float0:
+        if wanted.dtype != float0:
+            raise TypeError(
+                f"{api}: a primal of dtype {primal.dtype} needs a tangent of that dtype, got one of dtype float0"
+            )
+        return None
+    if not is_arraylike(tangent):
+        raise TypeError(f"{api} takes arrays and numbers as tangents; got {tangent!r:.200}")
+    aval = typeof(tangent)
+    if aval.dtype != wanted.dtype and not aval.weak_type or wanted.dtype == float0:
+        raise TypeError(
+            f"{api}: a primal of dtype {primal.dtype} needs a tangent of dtype {wanted.dtype}, got one of dtype "
+            f"{aval.dtype} (tangents have their primal's dtype, and float0 where that is an integer or bool)"
+        )
+    if aval.shape != primal.shape:
+        raise ValueError(
+            f"{api}: a primal of shape {primal.shape} needs a tangent of that shape, got one of shape {aval.shape}"
+        )
+    return asarray(tangent, wanted.dtype) if aval.dtype != wanted.dtype else asarray(tangent)
+
+
+def linearize(fun, *primals, has_aux=False):
+    """The value of `fun` at `primals`, and the function that maps tangents to tangents there.
+
+    The linear function reuses what was computed for the value, and may be called many times.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> y, f_jvp = cyxla.linearize(lambda x: x ** 2, 3.0)
+    >>> f_jvp(1.0)
+    Array(6., dtype=float32, weak_type=True)
+    """
+    _check_callable(fun, "linearize")
+    leaves, in_tree = tree_flatten(primals)
+    leaves = _to_arrays(leaves, "linearize")
+    flat = Flattened(fun, in_tree, has_aux)
+    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    outs, program = linearize_flat(flat, leaves, active)
+    results, aux = flat.split(outs)
+    out_tree = flat.out_tree
+
+    def linear(*tangents):
+        tangent_leaves, tangent_tree = tree_flatten(tangents)
+        if tangent_tree != in_tree:
+            raise TypeError(
+                f"the linearized function takes tangents of structure {in_tree}, as the primals; got {tangent_tree}"
+            )
+        checked = [_check_linear_tangent(p, t) for p, t in zip(leaves, tangent_leaves)]
+        out = program.apply([t for t, a in zip(checked, active) if a])[: len(results)]
+        return tree_unflatten(
+            out_tree,
+            [instantiate_zeros(Zero(aval_to_tangent(r.aval))) if t is None else t for r, t in zip(results, out)],
+        )
+
+    value = tree_unflatten(out_tree, results), Partial(linear)
+    return (*value, aux) if has_aux else value
+
+
+def _check_linear_tangent(primal, tangent):
+    tangent = _check_tangent(primal, tangent, "linearize") if getattr(tangent, "dtype", None) != float0 else None
+    return tangent if tangent is not None else None
+
+
+# -- reverse mode
+
+
+def vjp(fun, *primals, has_aux=False, reduce_axes=()):
+    """The value of `fun` at `primals`, and the function that maps cotangents of the result to those of the primals.
+
+    With `has_aux`, `fun` returns a pair and the auxiliary data come third.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> y, f_vjp = cyxla.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> f_vjp(1.0)
+    (Array(3., dtype=float32, weak_type=True), Array(2., dtype=float32, weak_type=True))
+    """
+    _check_callable(fun, "vjp")
+    leaves, in_tree = tree_flatten(primals)
+    leaves = _to_arrays(leaves, "vjp")
+    flat = Flattened(fun, in_tree, has_aux)
+    results, pull = _vjp_flat(flat, leaves)
+    results, aux = flat.split(results)
+    function = Partial(_Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun))
+    value = tree_unflatten(flat.out_tree, results), function
+    return (*value, aux) if has_aux else value
+
+
+def _vjp_flat(flat, leaves):
+    """The flat results, and the flat map from their cotangents to those of the leaves (None where zero)."""
+    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    results, program = linearize_flat(flat, leaves, active)
+
+    def pull(cotangents):
+        cotangents = cotangents + [None] * (len(results) - len(cotangents))
+        found = iter(program.transpose(cotangents))
+        return [next(found) if a else None for a in active]
+
+    return results, pull
+
+
+class _Pullback:
+    """The function that `vjp` returns."""
+
+    __slots__ = ("fun", "in_avals", "in_tree", "out_avals", "out_tree", "pull")
+
+    def __init__(self, pull, in_tree, out_tree, out_avals, in_avals, fun):
+        self.pull = pull
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+        self.out_avals = out_avals
+        self.in_avals = in_avals
+        self.fun = fun
+
+    @property
+    def __name__(self):
+        return f"vjp_of_{function_name(self.fun)}"
+
+    def __call__(self, cotangents):
+        leaves, tree = tree_flatten(cotangents)
+        if tree != self.out_tree:
+            raise ValueError(
+                f"the pullback of {function_name(self.fun)} takes cotangents structured like its result, {self.out_tree}; "
+                f"got {tree}"
+            )
+        flat = []
+        for leaf, aval in zip(leaves, self.out_avals):
+            wanted = aval_to_tangent(aval)
+            if getattr(leaf, "dtype", None) == float0 or type(leaf) is Zero:
+                flat.append(None)
+                continue
+            got = typeof(leaf)
+            if got.shape != wanted.shape or (got.dtype != wanted.dtype and not got.weak_type):
+                raise ValueError(
+                    f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its result "
+                    f"is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
+                )
+            if wanted.dtype == float0:
+                flat.append(None)
+                continue
+            flat.append(asarray(leaf) if got.dtype == wanted.dtype else asarray(leaf, wanted.dtype))
+        results = self.pull(flat)
+        return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
+
+
+def materialize(ct, aval):
+    """A cotangent as the user sees it: zeros where there is none, of dtype float0 for integers."""
+    if ct is not None:
+        return ct
+    tangent = aval_to_tangent(aval)
+    if tangent.dtype == float0:
+        return np.zeros(aval.shape, float0)
+    return instantiate_zeros(Zero(tangent))
+
+
+def linear_transpose(fun, *primals, reduce_axes=()):
+    """The transpose of a function that is linear; `primals` are arrays or `ShapeDtypeStruct`s that give the types.
+
+    >>> import cyxla
+    >>> t = cyxla.linear_transpose(lambda x: 3.0 * x, 1.0)
+    >>> t(2.0)
+    (Array(6., dtype=float32, weak_type=True),)
+    """
+    leaves, in_tree = tree_flatten(primals)
+    avals = [abstract(leaf) for leaf in leaves]
+    flat = Flattened(fun, in_tree)
+    jaxpr, consts = trace_flat(flat, avals)
+    out_tree = flat.out_tree
+    out_avals = [v.aval for v in jaxpr.outvars]
+    for aval in [*avals, *out_avals]:
+        if aval_to_tangent(aval).dtype == float0:
+            raise TypeError(
+                f"linear_transpose takes functions between floating or complex arrays, got {aval.str_short()}"
+            )
+
+    def transposed(cotangents):
+        cts, tree = tree_flatten(cotangents)
+        if tree != out_tree:
+            raise TypeError(f"cotangents must be structured like the function's result, {out_tree}; got {tree}")
+        for ct, aval in zip(cts, out_avals):
+            if typeof(ct).shape != aval.shape or (typeof(ct).dtype != aval.dtype and not typeof(ct).weak_type):
+                raise TypeError(
+                    f"a cotangent must have the type of the result it belongs to, {aval.str_short()}; got "
+                    f"{typeof(ct).str_short()}"
+                )
+        results = backward_pass(jaxpr, consts, [UndefinedPrimal(a) for a in avals], [asarray(ct) for ct in cts])
+        return tree_unflatten(in_tree, [materialize(ct, aval) for ct, aval in zip(results, avals)])
+
+    return transposed
+
+
+# -- grad
+
+
+def _argnums(argnums, args, api):
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for number in numbers:
+        if not isinstance(number, int):
+            raise TypeError(f"argnums of {api} must be an int or a tuple of ints, got {argnums!r}")
+        if not -len(args) <= number < len(args):
+            raise ValueError(
+                f"{api} is to differentiate argument {number} (argnums={argnums}), but the call has {len(args)} positional "
+                "arguments; arguments passed by keyword are not counted"
+            )
+    return tuple(n % len(args) for n in numbers)
+
+
+def _check_input(leaf, holomorphic, allow_int, api, path):
+    aval = typeof(leaf)
+    kind = _dtype_kind(aval.dtype)
+    if holomorphic:
+        if kind != "complex":
+            raise TypeError(f"{api} with holomorphic=True takes complex arguments, got dtype {aval.dtype} at {path}")
+    elif kind == "complex" and api == "jacfwd":
+        raise TypeError(
+            f"jacfwd differentiates with respect to real arguments, got dtype {aval.dtype} at {path}; for the derivative of "
+            "a holomorphic function pass holomorphic=True"
+        )
+    elif kind not in ("float", "complex") and not (allow_int and kind != "extended"):
+        raise TypeError(
+            f"{api} differentiates with respect to floating or complex arguments, got dtype {aval.dtype} at {path}. Convert the argument to a floating dtype, differentiate with respect to other "
+            "arguments by argnums, or pass allow_int=True for gradients of dtype float0."
+        )
+
+
+def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, reduce_axes=()):
+    """A function that returns the value of a scalar function and its gradient with respect to `argnums`.
+
+    With `has_aux`, `fun` returns `(value, auxiliary data)` and the value becomes that pair. `holomorphic` differentiates a
+    complex function of complex arguments; `allow_int` gives gradients of dtype float0 for integers.
+
+    Raises TypeError where the value is not a real scalar, or an argument is an integer.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.value_and_grad(lambda x: jnp.sum(x ** 2))(jnp.array([1.0, 2.0]))
+    (Array(5., dtype=float32), Array([2., 4.], dtype=float32))
+    """
+    _check_callable(fun, "value_and_grad" if has_aux else "grad")
+
+    @functools.wraps(fun, updated=())
+    def value_and_grad_of(*args, **kwargs):
+        numbers = _argnums(argnums, args, "grad")
+        selected = tuple(args[n] for n in numbers)
+        leaves, tree = tree_flatten(selected)
+        for i, leaf in enumerate(leaves):
+            if not is_arraylike(leaf) or not _is_inexact(leaf) or holomorphic:
+                _check_grad_leaf(selected, i, leaf, holomorphic, allow_int, argnums)
+        arrays = [asarray(leaf) for leaf in leaves]
+
+        def call(*chosen):
+            if len(numbers) == len(args) and numbers == tuple(range(len(args))):
+                return fun(*chosen, **kwargs)
+            full = list(args)
+            for n, value in zip(numbers, chosen):
+                full[n] = value
+            return fun(*full, **kwargs)
+
+        flat = Flattened(call, tree, has_aux)
+        flat_results, pull = _vjp_flat(flat, arrays)
+        results, aux = flat.split(flat_results)
+        _check_scalar(results, flat.out_tree, holomorphic, fun)
+        value = results[0]
+        from cyxla import lax
+
+        one = lax.full((), 1, value.dtype)
+        grads = [materialize(ct, x.aval) for ct, x in zip(pull([one]), arrays)]
+        grads = tree_unflatten(tree, grads)
+        grads = grads[0] if isinstance(argnums, int) else grads
+        value = tree_unflatten(flat.out_tree, results)
+        return ((value, aux), grads) if has_aux else (value, grads)
+
+    return value_and_grad_of
+
+
+def _is_inexact(leaf):
+    return aval_to_tangent(typeof(leaf)) is typeof(leaf) and _dtype_kind(typeof(leaf).dtype) in ("float", "complex")
+
+
+def _check_grad_leaf(selected, index, leaf, holomorphic, allow_int, argnums):
+    path = keystr(tree_flatten_with_path(selected)[0][index][0][1:])
+    where = f"argument{path} (argnums={argnums})"
+    if not is_arraylike(leaf):
+        raise TypeError(
+            f"grad takes arrays and numbers, got {leaf!r:.200} of type {type(leaf)} at {where}: pass it in another argument "
+            "than those differentiated, or close over it"
+        )
+    _check_input(leaf, holomorphic, allow_int, "grad", where)
+
+
+def _check_scalar(results, out_tree, holomorphic, fun):
+    name = function_name(fun)
+    if out_tree != LEAF:
+        raise TypeError(
+            f"grad needs a function that returns one scalar; {name} returned a tree of structure {out_tree}. Return the "
+            "scalar alone, or anything else beside it with has_aux=True."
+        )
+    aval = results[0].aval
+    if aval.shape != ():
+        raise TypeError(
+            f"grad needs a function that returns one scalar; {name} returned an array of shape {aval.shape}. Reduce it, for "
+            "example with .sum() or .mean(), or use jacrev or vjp."
+        )
+    kind = _dtype_kind(aval.dtype)
+    if holomorphic:
+        if kind != "complex":
+            raise TypeError(f"grad with holomorphic=True needs a complex result, {name} returned dtype {aval.dtype}")
+    elif kind != "float":
+        more = "pass holomorphic=True if it is holomorphic" if kind == "complex" else "convert the result to a float"
+        raise TypeError(f"grad needs a real floating result, {name} returned dtype {aval.dtype}: {more}")
+
+
+def grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, reduce_axes=()):
+    """A function that returns the gradient of a scalar function with respect to `argnums`.
+
+    Arguments as for `value_and_grad`; with `has_aux`, the result is `(gradient, auxiliary data)`.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.grad(jnp.tanh)(0.0)
+    Array(1., dtype=float32, weak_type=True)
+    """
+    with_value = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, reduce_axes)
+
+    @functools.wraps(fun, updated=())
+    def grad_of(*args, **kwargs):
+        value, grads = with_value(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
+
+    return grad_of
+
+
+def fwd_and_bwd(fun, argnums, has_aux=False, jitted=True):
+    """Two functions: forward, giving the result and its pullback, and backward, applying a pullback to cotangents."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def forward(*args, **kwargs):
+        def call(*chosen):
+            full = list(args)
+            for n, value in zip(numbers, chosen):
+                full[n] = value
+            return fun(*full, **kwargs)
+
+        return vjp(call, *[args[n] for n in numbers], has_aux=has_aux)
+
+    def backward(pullback, cotangents):
+        grads = pullback(cotangents)
+        return grads[0] if isinstance(argnums, int) else grads
+
+    return forward, backward
+
+
+# -- jacobians
+
+
+def jacfwd(fun, argnums=0, has_aux=False, holomorphic=False):
+    """A function that returns the Jacobian of `fun`, column by column in forward mode (best for few inputs).
+
+    The result has the structure of `fun`'s result, with the arguments' axes appended to each array.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.jacfwd(lambda x: x ** 2)(jnp.array([1.0, 2.0]))
+    Array([[2., 0.],
+           [0., 4.]], dtype=float32)
+    """
+    _check_callable(fun, "jacfwd")
+
+    @functools.wraps(fun, updated=())
+    def jacobian(*args, **kwargs):
+        from cyxla._transform.vmap import vmap
+
+        selected, call = _select(fun, argnums, args, kwargs)
+        leaves, tree = tree_flatten(selected)
+        for leaf in leaves:
+            _check_input(leaf, holomorphic, False, "jacfwd", "an argument")
+        arrays = [asarray(leaf) for leaf in leaves]
+        flat = Flattened(call, tree, has_aux)
+        aux = None
+
+        def push(*tangents):
+            nonlocal aux
+            outs, out_tangents = jvp_flat(flat, arrays, [asarray(t) for t in tangents])
+            results, aux_now = flat.split(outs)
+            out_tangents = [
+                instantiate_zeros(Zero(aval_to_tangent(r.aval))) if t is None else t for r, t in zip(results, out_tangents)
+            ]
+            return results, out_tangents, aux_now
+
+        columns = vmap(push, out_axes=(None, -1, None))(*_basis(arrays))
+        results, tangents, aux = columns
+        jac = [_split_last(t, r.shape, arrays) for r, t in zip(results, tangents)]
+        jac = tree_unflatten(flat.out_tree, [_restore(parts, tree, argnums) for parts in jac])
+        return (jac, aux) if has_aux else jac
+
+    return jacobian
+
+
+def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
+    """A function that returns the Jacobian of `fun`, row by row in reverse mode (best for few outputs).
+
+    The result has the structure of `fun`'s result, with the arguments' axes appended to each array.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.jacrev(lambda x: x ** 2)(jnp.array([1.0, 2.0]))
+    Array([[2., 0.],
+           [0., 4.]], dtype=float32)
+    """
+    _check_callable(fun, "jacrev")
+
+    @functools.wraps(fun, updated=())
+    def jacobian(*args, **kwargs):
+        from cyxla import lax
+        from cyxla._transform.vmap import vmap
+
+        selected, call = _select(fun, argnums, args, kwargs)
+        leaves, tree = tree_flatten(selected)
+        for leaf in leaves:
+            _check_input(leaf, holomorphic, allow_int, "jacrev", "an argument")
+        arrays = [asarray(leaf) for leaf in leaves]
+        flat = Flattened(call, tree, has_aux)
+        flat_results, pull = _vjp_flat(flat, arrays)
+        results, aux = flat.split(flat_results)
+        for r in results:
+            kind = _dtype_kind(r.dtype)
+            if kind not in (("complex",) if holomorphic else ("float",)):
+                raise TypeError(
+                    f"jacrev needs {'complex' if holomorphic else 'real floating'} results, {function_name(fun)} returned "
+                    f"dtype {r.dtype}; holomorphic=True is for holomorphic functions of complex arguments"
+                )
+        rows = vmap(lambda *cts: _inexact_only(pull(list(cts)), arrays))(*_basis(results))
+        parts = [[] for _ in results]
+        for row, x in zip(rows, arrays):
+            start = 0
+            for out_parts, r in zip(parts, results):
+                if row is None:
+                    out_parts.append(np.zeros(r.shape + x.shape, float0))
+                else:
+                    piece = lax.slice_in_dim(row, start, start + r.size)
+                    out_parts.append(lax.reshape(piece, r.shape + x.shape))
+                start += r.size
+        jac = tree_unflatten(flat.out_tree, [_restore(p, tree, argnums) for p in parts])
+        return (jac, aux) if has_aux else jac
+
+    return jacobian
+
+
+def _inexact_only(cotangents, arrays):
+    return [
+        None if aval_to_tangent(x.aval).dtype == float0 else materialize(ct, x.aval) for ct, x in zip(cotangents, arrays)
+    ]
+
+
+def _select(fun, argnums, args, kwargs):
+    """The arguments to differentiate, and `fun` as a function of them alone."""
+    numbers = _argnums(argnums, args, "jacobian")
+
+    def call(*chosen):
+        full = list(args)
+        for n, value in zip(numbers, chosen):
+            full[n] = value
+        return fun(*full, **kwargs)
+
+    return tuple(args[n] for n in numbers), call
+
+
+def _basis(arrays):
+    """The standard basis of the space of a list of arrays: one array each, with the basis as leading axis."""
+    from cyxla import lax
+
+    total = sum(x.size for x in arrays)
+    basis, start = [], 0
+    for x in arrays:
+        aval = aval_to_tangent(x.aval)
+        if x.size == 0:
+            basis.append(lax.full((total, *x.shape), 0, aval.dtype))
+            continue
+        rows = lax.broadcasted_iota("int32", (total, x.size), 0)
+        columns = lax.broadcasted_iota("int32", (total, x.size), 1)
+        one_hot = lax.eq(rows, lax.add(columns, lax.full((), start, "int32")))
+        basis.append(lax.reshape(lax.convert_element_type(one_hot, aval.dtype), (total, *x.shape)))
+        start += x.size
+    return basis
+
+
+def _split_last(array, shape, arrays):
+    """Splits the last axis by the sizes of `arrays` and gives each part their shapes."""
+    from cyxla import lax
+
+    parts, start = [], 0
+    for x in arrays:
+        piece = lax.slice_in_dim(array, start, start + x.size, axis=-1)
+        parts.append(lax.reshape(piece, shape + x.shape))
+        start += x.size
+    return parts
+
+
+def _restore(parts, tree, argnums):
+    jac = tree_unflatten(tree, parts)
+    return jac[0] if isinstance(argnums, int) else jac
+
+
+def hessian(fun, argnums=0, has_aux=False, holomorphic=False):
+    """A function that returns the Hessian of `fun`: `jacfwd` of `jacrev`.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.hessian(lambda x: jnp.sum(x ** 3))(jnp.array([1.0, 2.0]))
+    Array([[ 6.,  0.],
+           [ 0., 12.]], dtype=float32)
+    """
+    return jacfwd(jacrev(fun, argnums, has_aux=has_aux, holomorphic=holomorphic), argnums, has_aux=has_aux, holomorphic=holomorphic)
+
+
+LEAF = tree_structure(0)
+
+__all__ = [
+    "Array",
+    "fwd_and_bwd",
+    "grad",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+]

@@ -1,0 +1,139 @@
+"""`vmap`: a function of one example as a function of a batch."""
+
+import functools
+
+from cyxla._engine.array import asarray, is_arraylike, typeof
+from cyxla._engine.batching import Axis, batch_flat
+from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._transform.arguments import function_name
+from cyxla._transform.jaxprs import move_batch_axis
+from cyxla.tree_util import broadcast_prefix, keystr, tree_flatten_with_path
+
+
+def flat_axes(what, axes, tree, api="vmap"):
+    """One axis (or None) a leaf, from a tree prefix of axes."""
+    try:
+        flat = broadcast_prefix(axes, tree_unflatten(tree, [0] * tree.num_leaves), is_leaf=lambda x: x is None)
+    except ValueError as error:
+        raise ValueError(
+            f"{api} {what} specification must be a tree prefix of the corresponding value, got specification {axes} for "
+            f"value tree {tree}: {error}"
+        ) from None
+    for axis in flat:
+        if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
+            raise TypeError(f"{api} {what} must be an int, None, or a container of those, got {axis!r} in {axes!r}")
+    return flat
+
+
+def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
+    """The common size of the mapped axes."""
+    sizes = {}
+    for index, (leaf, axis) in enumerate(zip(leaves, axes)):
+        if axis is None:
+            continue
+        if not is_arraylike(leaf):
+            raise TypeError(f"{api} maps over arrays; got {leaf!r:.200} of type {type(leaf).__name__} at {paths(index)}")
+        shape = typeof(leaf).shape
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(
+                f"{api} was requested to map its argument along axis {axis}, which implies that its rank should be at least "
+                f"{axis + 1 if axis >= 0 else -axis}, but is only {len(shape)} (its shape is {shape}), at {paths(index)}"
+            )
+        sizes.setdefault(shape[axis], []).append(index)
+    if axis_size is not None:
+        sizes.setdefault(axis_size, [])
+    if not sizes:
+        raise ValueError(f"{api} must have at least one non-None value in in_axes, or axis_size must be given")
+    if len(sizes) > 1:
+        listed = "; ".join(
+            f"size {size}: " + (", ".join(f"{paths(i)} of shape {typeof(leaves[i]).shape}, axis {axes[i]}" for i in where)
+                                or "axis_size")
+            for size, where in sizes.items()
+        )
+        raise ValueError(f"{api} got inconsistent sizes for array axes to be mapped: {listed}")
+    return next(iter(sizes))
+
+
+def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_name=None, sum_match=False):
+    """Maps a function over an axis of its arguments, as one vectorized computation.
+
+    `in_axes` and `out_axes` are axes, or tree prefixes of the arguments (tuple of positional arguments) and results with
+    axes as leaves; None is for what is not mapped. Keyword arguments are mapped over axis 0. `axis_size` gives the size
+    where no argument is mapped; `axis_name` names the axis for collectives.
+
+    Raises ValueError for axes that do not exist or have different sizes, TypeError for what is no axis.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> cyxla.vmap(jnp.dot, in_axes=(None, 0))(jnp.ones(2), jnp.ones((3, 2)))
+    Array([2., 2., 2.], dtype=float32)
+    """
+    if not callable(fun):
+        raise TypeError(f"vmap takes a function, got {fun!r:.200} of type {type(fun).__name__}")
+    if isinstance(in_axes, list):
+        # A list is a container of axes like a tuple.
+        in_axes = tuple(in_axes)
+    if not (in_axes is None or isinstance(in_axes, (int, tuple, dict))):
+        raise TypeError(
+            f"vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional arguments, got "
+            f"{in_axes!r} of type {type(in_axes).__name__}"
+        )
+
+    @functools.wraps(fun, updated=())
+    def vmapped(*args, **kwargs):
+        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+            raise ValueError(
+                f"vmap in_axes has {len(in_axes)} entries, {in_axes}, and {function_name(fun)} was called with {len(args)} "
+                "positional arguments: give one entry per argument, or one int for all"
+            )
+        leaves, tree = tree_flatten((args, kwargs))
+        axes = flat_axes("in_axes", in_axes, tree.children()[0]) + [0] * tree.children()[1].num_leaves
+        size = mapped_size(leaves, axes, lambda i: _path(args, kwargs, i), axis_size=axis_size)
+        values, dims = [], []
+        for leaf, axis in zip(leaves, axes):
+            if axis is None:
+                values.append(asarray(leaf) if is_arraylike(leaf) else leaf)
+                dims.append(None)
+            else:
+                array = asarray(leaf)
+                values.append(array)
+                dims.append(axis % array.ndim)
+        out_tree = None
+
+        def flat(tracers):
+            nonlocal out_tree
+            call_args, call_kwargs = tree_unflatten(tree, tracers)
+            outs, out_tree = tree_flatten(fun(*call_args, **call_kwargs))
+            for leaf in outs:
+                if not is_arraylike(leaf):
+                    raise TypeError(
+                        f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf)} under vmap: return arrays, "
+                        "numbers, and containers of them"
+                    )
+            return outs
+
+        outs, out_dims = batch_flat(flat, Axis(size, axis_name, spmd_axis_name), values, dims)
+        wanted = flat_axes("out_axes", out_axes, out_tree)
+        results = []
+        for out, dim, axis in zip(outs, out_dims, wanted):
+            if axis is None:
+                if dim is not None:
+                    raise ValueError(
+                        f"vmap has mapped output but out_axes is None: a result of {function_name(fun)} of type "
+                        f"{out.aval.str_short()} depends on a mapped argument; give it an axis in out_axes"
+                    )
+                results.append(out)
+                continue
+            rank = out.ndim if dim is not None else out.ndim + 1
+            if not -rank <= axis < rank:
+                raise ValueError(f"vmap out_axes entry {axis} is out of range for a result with {rank} axes")
+            results.append(move_batch_axis(out, dim, size, axis % rank))
+        return tree_unflatten(out_tree, results)
+
+    return vmapped
+
+
+def _path(args, kwargs, index):
+    path = tree_flatten_with_path((args, kwargs))[0][index][0]
+    if path[0].idx == 0:
+        return f"args[{path[1].idx}]{keystr(path[2:])}"
+    return f"{path[1].key}{keystr(path[2:])}"

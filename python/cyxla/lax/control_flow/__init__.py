@@ -1,0 +1,7 @@
+"""Control flow whose branches and bodies are traced once: conditionals, loops, scans."""
+
+from cyxla.lax.control_flow.cond import cond, cond_p, switch
+from cyxla.lax.control_flow.loops import fori_loop, while_loop, while_p
+from cyxla.lax.control_flow.scan import map, scan, scan_p
+
+__all__ = ["cond", "cond_p", "fori_loop", "map", "scan", "scan_p", "switch", "while_loop", "while_p"]

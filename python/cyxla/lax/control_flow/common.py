@@ -1,0 +1,154 @@
+"""What the control-flow primitives share: traced bodies, their cache, matching of types, eager evaluation."""
+
+import weakref
+
+from cyxla._engine.array import asarray, is_arraylike, typeof
+from cyxla._engine.config import epoch
+from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Tracer, Var, Zero
+from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.staging import trace_flat
+from cyxla._transform.arguments import DebugInfo, function_name
+from cyxla._transform.compile import Program
+
+# Bodies traced before, by function: a loop that calls scan with the same function traces it once.
+_traced = weakref.WeakKeyDictionary()
+
+
+def trace_body(fun, in_tree, avals, api):
+    """Traces a function of a pytree (unflattened to positional arguments).
+
+    Returns the jaxpr with its constants as leading arguments, those constants, and the structure of the result.
+    """
+    key = (in_tree, tuple(avals), api, epoch())
+    try:
+        known = _traced.setdefault(fun, {})
+        found = known.get(key)
+    except TypeError:
+        known, found = None, None
+    if found is not None:
+        return found
+    out_tree = None
+    name = function_name(fun)
+
+    def flat(tracers):
+        nonlocal out_tree
+        outs, out_tree = tree_flatten(fun(*tree_unflatten(in_tree, tracers)))
+        for leaf in outs:
+            if not is_arraylike(leaf):
+                raise TypeError(
+                    f"{name}, called by {api}, returned {leaf!r:.200} of type {type(leaf).__name__}: return arrays, numbers, "
+                    "and containers of them"
+                )
+        return outs
+
+    jaxpr, consts = trace_flat(flat, avals, DebugInfo(api, name, None, None))
+    closed = ClosedJaxpr(Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info), [])
+    result = closed, consts, out_tree
+    if known is not None and not any(isinstance(c, Tracer) for c in consts):
+        known[key] = result
+    return result
+
+
+def eager_impl(get_primitive, owner):
+    """An eager implementation that compiles the primitive once per operand avals and parameters.
+
+    The program is kept with the jaxpr `owner(params)`, and dies with it.
+    """
+
+    def impl(*args, **params):
+        primitive = get_primitive()
+        device = next((a.device for a in args if a.committed), None)
+        avals = tuple(a.aval for a in args)
+        derived = owner(params).derived
+        key = ("eager", primitive.name, avals, tuple(params.items()), device, epoch())
+        executable = derived.get(key)
+        if executable is None:
+            invars = [Var(a) for a in avals]
+            out = primitive.abstract(*avals, **params)
+            outvars = [Var(a) for a in out]
+            program = ClosedJaxpr(Jaxpr([], invars, outvars, [Eqn(primitive, invars, outvars, params)]), [])
+            executable = derived[key] = Program(program, primitive.name).compile(device, committed=device is not None)
+        return executable.call(args)
+
+    return impl
+
+
+def is_zero(tangent):
+    return type(tangent) is Zero
+
+
+def to_arrays(leaves, api):
+    for leaf in leaves:
+        if not is_arraylike(leaf):
+            raise TypeError(f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}")
+    return [asarray(leaf) for leaf in leaves]
+
+
+def weaken(avals_in, avals_out):
+    """Which carried values enter weakly typed and leave strongly typed: their inputs must be made strong."""
+    return [
+        i.weak_type and not o.weak_type and i.shape == o.shape and i.dtype == o.dtype
+        or i.weak_type and i.shape == o.shape and i.dtype != o.dtype
+        for i, o in zip(avals_in, avals_out)
+    ]
+
+
+def same_type(a, b):
+    """Equal up to weak types."""
+    return a.shape == b.shape and a.dtype == b.dtype
+
+
+def describe_mismatch(api, what, tree_in, avals_in, tree_out, avals_out):
+    """The message about a carry that changes its type, leaf by leaf."""
+    from cyxla.tree_util import keystr, tree_flatten_with_path
+
+    if tree_in != tree_out:
+        return (
+            f"{api}: the {what} must have the same structure on the way in and out of the loop body; it goes in as {tree_in} "
+            f"and comes out as {tree_out}"
+        )
+    paths = [path for path, _ in tree_flatten_with_path(tree_unflatten(tree_in, list(range(tree_in.num_leaves))))[0]]
+    differing = [
+        f"  {what}{keystr(path)} goes in as {a.str_short()} and comes out as {b.str_short()}"
+        for path, a, b in zip(paths, avals_in, avals_out)
+        if not same_type(a, b)
+    ]
+    return (
+        f"{api}: the {what} must have the same shapes and dtypes on the way in and out of the loop body:\n"
+        + "\n".join(differing)
+        + "\nConvert the initial value or the body's result (for example with .astype or jnp.reshape) so that they agree."
+    )
+
+
+def strengthen(array, aval):
+    """The array with the dtype of `aval`, as the loop's result has it."""
+    from cyxla import lax
+
+    return lax.convert_element_type(array, aval.dtype)
+
+
+def union_effects(*jaxprs):
+    effects = frozenset()
+    for jaxpr in jaxprs:
+        effects = effects | jaxpr.effects
+    return effects
+
+
+def split_list(items, *sizes):
+    """Splits a list into parts of the given sizes and the rest."""
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(list(items[start : start + size]))
+        start += size
+    parts.append(list(items[start:]))
+    return parts
+
+
+def spread(values, present):
+    """A value, or a symbolic None, per flag."""
+    values = iter(values)
+    return [next(values) if p else None for p in present]
+
+
+def type_of(value):
+    return typeof(value)

@@ -1,0 +1,371 @@
+"""Conditionals: `cond`, `switch`, and the primitive behind both, which runs one of several jaxprs."""
+
+from cyxla import lax
+from cyxla._core.config import config
+from cyxla._engine.array import asarray, is_arraylike, typeof
+from cyxla._engine.autodiff import backward_pass, instantiate_zeros
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, UndefinedPrimal, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, trace_to_jaxpr
+from cyxla.lax.control_flow.common import eager_impl, is_zero, same_type, spread, to_arrays, trace_body, union_effects
+
+
+def _abstract(index, *avals, branches, **params):
+    return branches[0].out_avals
+
+
+def _jvp(primals, tangents, *, branches, **params):
+    index, *operands = primals
+    nonzeros = [not is_zero(t) for t in tangents[1:]]
+    wanted = [False] * len(branches[0].out_avals)
+    for branch in branches:
+        wanted = [w or n for w, n in zip(wanted, jvp_jaxpr(branch, nonzeros)[1])]
+    forward = tuple(jvp_jaxpr(branch, nonzeros, wanted)[0] for branch in branches)
+    active = [t for t in tangents[1:] if not is_zero(t)]
+    outs = cond_p.bind(index, *operands, *active, branches=forward, **params)
+    n = len(wanted)
+    return outs[:n], spread(outs[n:], wanted)
+
+
+def _linearize(primals, tangents, *, branches, **params):
+    index, *operands = primals
+    nonzeros = tuple(not is_zero(t) for t in tangents[1:])
+    primal_branches, linear_branches, n_outs, shared, wanted = _linearized_branches(branches, nonzeros)
+    outs = cond_p.bind(index, *operands, branches=primal_branches, **params)
+    residuals = outs[n_outs:] + [operands[i] for i in shared]
+    active = [t for t in tangents[1:] if not is_zero(t)]
+    out_tangents = []
+    if any(wanted):
+        out_tangents = cond_p.bind(index, *residuals, *active, branches=linear_branches, **params)
+    return outs[:n_outs], spread(out_tangents, wanted)
+
+
+def _linearized_branches(branches, nonzeros):
+    """The branches split into primal and linear programs with one common list of residuals.
+
+    Residuals of different branches share a slot where their types agree, as only one branch runs; residuals that are
+    operands of the conditional are taken from there.
+    """
+    key = ("linearize cond", branches, nonzeros)
+    found = branches[0].derived.get(key)
+    if found is not None:
+        return found
+    splits = [linearize_jaxpr(branch, nonzeros) for branch in branches]
+    n_outs = len(branches[0].out_avals)
+    wanted = [any(s.out_nonzeros[i] for s in splits) for i in range(n_outs)]
+    shared = sorted({i for s in splits for where, i in s.sources if where == "in"})
+    slots = []          # avals of the residuals that are computed
+    assigned = []       # per branch: for each computed residual, its slot
+    for split in splits:
+        free = list(range(len(slots)))
+        mine = []
+        for position, (where, i) in enumerate(split.sources):
+            if where == "in":
+                mine.append(None)
+                continue
+            aval = split.linear.in_avals[position]
+            slot = next((f for f in free if slots[f] is aval), None)
+            if slot is None:
+                slot = len(slots)
+                slots.append(aval)
+            else:
+                free.remove(slot)
+            mine.append(slot)
+        assigned.append(mine)
+    primal_branches, linear_branches = [], []
+    for split, mine in zip(splits, assigned):
+
+        def primal(args, split=split, mine=mine):
+            outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args)
+            filled = [None] * len(slots)
+            for slot, value in zip(mine, split.residuals(args, outs)):
+                if slot is not None:
+                    filled[slot] = value
+            return outs[:n_outs] + [_zeros(aval) if v is None else v for v, aval in zip(filled, slots)]
+
+        primal_branches.append(trace_to_jaxpr(primal, branches[0].in_avals))
+
+        def linear(args, split=split, mine=mine):
+            residuals, rest, active = args[: len(slots)], args[len(slots) : len(slots) + len(shared)], args[len(slots) + len(shared) :]
+            chosen = [
+                rest[shared.index(i)] if where == "in" else residuals[slot] for (where, i), slot in zip(split.sources, mine)
+            ]
+            outs = iter(eval_jaxpr(split.linear.jaxpr, split.linear.consts, chosen + active))
+            given = [next(outs) if nonzero else None for nonzero in split.out_nonzeros]
+            return [
+                instantiate_zeros(Zero(aval_to_tangent(aval))) if t is None else t
+                for t, w, aval in zip(given, wanted, branches[0].out_avals)
+                if w
+            ]
+
+        shared_avals = [branches[0].in_avals[i] for i in shared]
+        active_avals = [aval_to_tangent(a) for a, n in zip(branches[0].in_avals, nonzeros) if n]
+        linear_branches.append(trace_to_jaxpr(linear, slots + shared_avals + active_avals))
+    result = tuple(primal_branches), tuple(linear_branches), n_outs, shared, wanted
+    branches[0].derived[key] = result
+    return result
+
+
+def _zeros(aval):
+    return lax.full(aval.shape, 0, aval.dtype)
+
+
+def _transpose(cotangents, index, *operands, branches, **params):
+    linear = [is_undefined_primal(x) for x in operands]
+    known = [x for x in operands if not is_undefined_primal(x)]
+    ct_nonzero = tuple(not is_zero(ct) for ct in cotangents)
+    key = ("transpose cond", branches, tuple(linear), ct_nonzero)
+    found = branches[0].derived.get(key)
+    if found is None:
+        found = branches[0].derived[key] = tuple(_transpose_branch(b, linear, ct_nonzero) for b in branches)
+    cts = [ct for ct in cotangents if not is_zero(ct)]
+    outs = iter(cond_p.bind(index, *known, *cts, branches=found, **params))
+    return [None] + [next(outs) if is_linear else None for is_linear in linear]
+
+
+def _transpose_branch(branch, linear, ct_nonzero):
+    known_avals = [a for a, is_linear in zip(branch.in_avals, linear) if not is_linear]
+    ct_avals = [aval_to_tangent(a) for a, n in zip(branch.out_avals, ct_nonzero) if n]
+
+    def transposed(args):
+        known, cts = iter(args[: len(known_avals)]), iter(args[len(known_avals) :])
+        operands = [UndefinedPrimal(a) if is_linear else next(known) for a, is_linear in zip(branch.in_avals, linear)]
+        results = backward_pass(branch.jaxpr, branch.consts, operands, [next(cts) if n else None for n in ct_nonzero])
+        return [
+            instantiate_zeros(Zero(aval_to_tangent(a))) if ct is None else ct
+            for ct, a, is_linear in zip(results, branch.in_avals, linear)
+            if is_linear
+        ]
+
+    return trace_to_jaxpr(transposed, known_avals + ct_avals)
+
+
+def _batch(axis, args, dims, *, branches, **params):
+    index, *operands = args
+    index_dim, *operand_dims = dims
+    operands, batched = batch_arguments(operands, operand_dims)
+    n_outs = len(branches[0].out_avals)
+    if index_dim is None:
+        wanted = [False] * n_outs
+        for branch in branches:
+            wanted = [w or b for w, b in zip(wanted, batch_jaxpr(branch, axis, batched)[1])]
+        batched_branches = tuple(batch_jaxpr(branch, axis, batched, wanted)[0] for branch in branches)
+        outs = cond_p.bind(index, *operands, branches=batched_branches, **params)
+        return outs, [0 if w else None for w in wanted]
+    # Which branch runs differs within the batch: all of them run, and each element takes its own.
+    index = index if index_dim == 0 else lax.transpose(index, (index_dim, *(i for i in range(index.ndim) if i != index_dim)))
+    results = []
+    for branch in branches:
+        closed, _ = batch_jaxpr(branch, axis, batched, True)
+        results.append(eval_jaxpr(closed.jaxpr, closed.consts, operands))
+    outs = []
+    for cases in zip(*results):
+        which = lax.broadcast_in_dim(index, cases[0].shape, (0,))
+        outs.append(lax.select_n(lax.ne(which, 0) if len(branches) == 2 else which, *cases))
+    return outs, [0] * n_outs
+
+
+def _lower(ctx, index, *operands, branches, **params):
+    if len(branches) == 1:
+        return ctx.inline(branches[0], operands)
+    regions = ", ".join(f"{{\n{ctx.body(branch, operands)}\n}}" for branch in branches)
+    types = ", ".join(a.mlir for a in ctx.avals_out)
+    n = len(ctx.avals_out)
+    outs = ctx.op(f'"stablehlo.case"({index}) ({regions}) : (tensor<i32>) -> ({types})', n)
+    return [outs] if n == 1 else outs
+
+
+cond_p = Primitive(
+    "cond",
+    abstract=_abstract,
+    impl=eager_impl(lambda: cond_p, lambda params: params["branches"][0]),
+    jvp=_jvp,
+    linearize=_linearize,
+    transpose=_transpose,
+    batch=_batch,
+    batch_needs_axis=True,
+    lower=_lower,
+    multiple_results=True,
+    effects=lambda *, branches, **params: union_effects(*branches),
+)
+
+
+def switch(index, branches, *operands, operand=None):
+    """Calls one of several functions: `branches[clamp(index, 0, len(branches) - 1)](*operands)`.
+
+    All branches take the same operands and return results of the same structure, shapes and dtypes. Raises TypeError where
+    the index is not an integer scalar or results differ, ValueError for no branches.
+
+    >>> from cyxla import lax
+    >>> lax.switch(1, [lambda x: x, lambda x: x * 10.0], 2.0)
+    Array(20., dtype=float32, weak_type=True)
+    """
+    if operand is not None:
+        if operands:
+            raise TypeError("switch: pass operands by position or as operand=, not both")
+        operands = (operand,)
+    branches = tuple(branches)
+    for branch in branches:
+        if not callable(branch):
+            raise TypeError(f"switch: branches must be functions, got {branch!r:.200}")
+    if not branches:
+        raise ValueError("switch: an empty sequence of branches was given; at least one is needed")
+    aval = typeof(index)
+    if aval.shape:
+        raise TypeError(f"switch: the branch index must be a scalar, got one of shape {aval.shape}")
+    if aval.dtype.kind not in "iu":
+        raise TypeError(f"switch: the branch index must be an integer, got dtype {aval.dtype}")
+    if len(branches) == 1:
+        return branches[0](*operands)
+    if config.jax_disable_jit and not hasattr(index, "_trace"):
+        return branches[max(0, min(int(index), len(branches) - 1))](*operands)
+    index = lax.convert_element_type(asarray(index), "int32")
+    index = lax.clamp(asarray_int32(0), index, asarray_int32(len(branches) - 1))
+    return _conditional(index, branches, operands, "switch")
+
+
+def asarray_int32(value):
+    import numpy as np
+
+    return np.int32(value)
+
+
+_missing = object()
+
+
+def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
+    """Calls `true_fun(*operands)` where `pred` is true, else `false_fun(*operands)`; only one of them runs.
+
+    `pred` is a boolean (or numeric) scalar. The functions return results of the same structure, shapes and dtypes.
+    Raises TypeError where `pred` is not a scalar or the results differ.
+
+    >>> from cyxla import lax
+    >>> lax.cond(True, lambda x: x + 1.0, lambda x: x - 1.0, 2.0)
+    Array(3., dtype=float32, weak_type=True)
+    """
+    if not callable(true_fun) and len(operands) == 2 and callable(false_fun) is False and callable(operands[0]):
+        # The old form cond(pred, true_operand, true_fun, false_operand, false_fun).
+        true_operand, true_function, false_operand, false_function = true_fun, false_fun, *operands
+        return cond(pred, lambda ops: true_function(ops[0]), lambda ops: false_function(ops[1]), (true_operand, false_operand))
+    if operand is not _missing:
+        if operands:
+            raise TypeError("cond: pass operands by position or as operand=, not both")
+        operands = (operand,)
+    if not (callable(true_fun) and callable(false_fun)):
+        raise TypeError(
+            "cond takes the functions true_fun and false_fun after the predicate, got "
+            f"{true_fun!r:.100} and {false_fun!r:.100}"
+        )
+    if pred is None:
+        raise TypeError("cond: the predicate is None; give a boolean scalar")
+    if not is_arraylike(pred):
+        raise TypeError(f"cond: the predicate must be a boolean scalar, got {pred!r:.200} of type {type(pred).__name__}")
+    aval = typeof(pred)
+    if aval.shape:
+        raise TypeError(
+            f"cond: the predicate must be a scalar, got an array of shape {aval.shape}; reduce it with .any() or .all(), or "
+            "use jnp.where for an elementwise choice"
+        )
+    if aval.dtype.kind not in "biuf":
+        raise TypeError(f"cond: the predicate must be a boolean or a number, got dtype {aval.dtype}")
+    if config.jax_disable_jit and not hasattr(pred, "_trace"):
+        return true_fun(*operands) if pred else false_fun(*operands)
+    pred = asarray(pred)
+    if aval.dtype.kind != "b":
+        pred = lax.ne(pred, lax.full((), 0, aval.dtype))
+    index = lax.convert_element_type(pred, "int32")
+    return _conditional(index, (false_fun, true_fun), operands, "cond")
+
+
+def _conditional(index, functions, operands, api):
+    leaves, in_tree = tree_flatten(operands)
+    leaves = to_arrays(leaves, api)
+    avals = [x.aval for x in leaves]
+    traced = [trace_body(f, in_tree, avals, api) for f in functions]
+    out_tree = traced[0][2]
+    for number, (_, _, tree) in enumerate(traced):
+        if tree != out_tree:
+            raise TypeError(
+                f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of the same structure; they return "
+                f"{out_tree} and {tree}"
+            )
+    # Each branch takes the constants of all.
+    consts = [c for _, mine, _ in traced for c in mine]
+    const_avals = [asarray(c).aval for c in consts]
+    branches, start = [], 0
+    for closed, mine, _ in traced:
+        branches.append(_with_all_constants(closed, start, len(mine), tuple(const_avals)))
+        start += len(mine)
+    branches = _join_types(branches, api)
+    outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches))
+    return tree_unflatten(out_tree, outs)
+
+
+def _with_all_constants(closed, start, n, const_avals):
+    if n == len(const_avals):
+        return closed
+    key = ("constants", start, const_avals)
+    found = closed.derived.get(key)
+    if found is None:
+        from cyxla._engine.core import Var
+
+        jaxpr = closed.jaxpr
+        before = [Var(a) for a in const_avals[:start]]
+        after = [Var(a) for a in const_avals[start + n :]]
+        invars = before + jaxpr.invars[:n] + after + jaxpr.invars[n:]
+        found = closed.derived[key] = ClosedJaxpr(Jaxpr([], invars, jaxpr.outvars, jaxpr.eqns), [])
+    return found
+
+
+def _names(api, number):
+    return ("false_fun", "true_fun")[number] if api == "cond" else f"branch {number}"
+
+
+def _join_types(branches, api):
+    """Branches whose results agree in weak types; TypeError where they differ in shape or dtype."""
+    first = branches[0].out_avals
+    for number, branch in enumerate(branches):
+        for position, (a, b) in enumerate(zip(first, branch.out_avals)):
+            if not same_type(a, b):
+                if a.shape == b.shape and (a.weak_type or b.weak_type):
+                    continue
+                raise TypeError(
+                    f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of equal types; result "
+                    f"{position} is {a.str_short()} in one and {b.str_short()} in the other. Convert one of them, for example "
+                    "with .astype."
+                )
+    if all(a is b for branch in branches for a, b in zip(first, branch.out_avals)):
+        return branches
+    targets = []
+    for avals in zip(*[b.out_avals for b in branches]):
+        strong = [a for a in avals if not a.weak_type]
+        if strong:
+            targets.append(strong[0])
+        else:
+            from cyxla._engine.dtypes import code_dtype, dtype_code, promote_nodes
+
+            node = promote_nodes([dtype_code(a.dtype) * 2 + 1 for a in avals])
+            targets.append(avals[0].update(dtype=code_dtype(node >> 1)))
+    out = []
+    for branch in branches:
+
+        def converted(args, branch=branch):
+            outs = eval_jaxpr(branch.jaxpr, branch.consts, args)
+            return [
+                o if o.aval is t else lax.convert_element_type(o, t.dtype) if not t.weak_type else _weak(o, t)
+                for o, t in zip(outs, targets)
+            ]
+
+        out.append(trace_to_jaxpr(converted, branch.in_avals))
+    for number, branch in enumerate(out):
+        for position, (a, b) in enumerate(zip(out[0].out_avals, branch.out_avals)):
+            if not same_type(a, b):
+                raise TypeError(
+                    f"{api}: result {position} is {a.str_short()} in {_names(api, 0)} and {b.str_short()} in "
+                    f"{_names(api, number)}: convert one of them, for example with .astype"
+                )
+    return out
+
+
+def _weak(x, target):
+    return lax.convert_element_type_p.bind(x, new_dtype=target.dtype, weak_type=True, sharding=None)
