@@ -356,7 +356,7 @@ cdef int fill_tables() except -1:
                     continue
                 if mode < 2 and not a & 1 and not b & 1:
                     types_table[mode][code_a][code_b] = joins[code_a][code_b]
-                if a == b:
+                if a == b and not (mode & 2 and a & 1):
                     table[mode][a][b] = 2 * code_a + (a & 1 and code_a != BOOL)
                     continue
                 if not x64:

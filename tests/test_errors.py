@@ -49,7 +49,7 @@ def test_messages_name_type_line_origin_and_remedy(error):
     assert "error(FakeTracer())" in text
     assert "It is the argument x of f." in text
     assert "Instead: " in text
-    assert "another origin" in str(error(FakeTracer(), origin="another origin"))
+    assert " Another origin." in str(error(FakeTracer(), origin="another origin"))
 
 
 def test_context_is_shown():

@@ -7,8 +7,6 @@ import os
 import sys
 from typing import Any
 
-from cyxla._engine import core
-
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 LIBRARIES = tuple(f"{os.sep}{name}{os.sep}" for name in ("numpy", "contextlib.py", "functools.py"))
 
@@ -35,7 +33,8 @@ def origin_of(tracer: Any, origin: str) -> str:
     if not origin:
         describe = getattr(tracer, "_origin", None)
         origin = describe() if describe is not None else ""
-    return f" {origin.strip().rstrip('.')}." if origin else ""
+    origin = origin.strip().rstrip(".")
+    return f" {origin[0].upper()}{origin[1:]}." if origin else ""
 
 
 def compose(problem: str, tracer: Any, origin: str, instead: str) -> str:
@@ -224,5 +223,3 @@ for error in list(globals().values()):
     if isinstance(error, type) and issubclass(error, Exception):
         error.__module__ = "cyxla.errors"
 del error
-
-core.install_errors(sys.modules[__name__])
