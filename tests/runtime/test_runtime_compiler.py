@@ -59,7 +59,13 @@ def test_is_small():
     assert compiler.is_small(ADD.encode())
     assert compiler.is_small(b"dot_general\n" * compiler.SMALL_PRODUCTS)
     assert not compiler.is_small(b"dot_general\n" * (compiler.SMALL_PRODUCTS + 1))
-    assert not compiler.is_small(b"add\n" * compiler.SMALL_BYTES)
+    assert not compiler.is_small(ADD.encode() + b"stablehlo.while")
+    line = b"%0 = stablehlo.add %a, %a : tensor<130x4x70xf32>\n"
+    assert compiler.is_small(line * compiler.SMALL_LINES)
+    assert not compiler.is_small(line * (compiler.SMALL_LINES + 1))
+    line = line.replace(b"130", b"13").replace(b"70", b"170")
+    assert compiler.is_small(line * compiler.SMALL_LINES_ON_SMALL_ARRAYS)
+    assert not compiler.is_small(line * (compiler.SMALL_LINES_ON_SMALL_ARRAYS + 1))
 
 
 def test_options_reach_xla(device):

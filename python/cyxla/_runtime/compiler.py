@@ -1,12 +1,15 @@
 """StableHLO text in, loaded executables out.
 
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
-emitters. Without them it compiles in half the time to the same results, except for programs of many matrix products,
-which take twice as long. So small programs (see `is_small`) go without. What the user says, by `options` or by
-XLA_FLAGS, always wins.
+emitters. Without them it compiles in half the time to the same results. But some programs then run slower (1000 steps
+of a scan over 1000 numbers 3 to 10 times, eight layers of norm, gelu and softmax on a million twice), and those of many
+matrix products compile slower. So only small programs (see `is_small`) go without. What the user says, by `options`
+or by XLA_FLAGS, always wins.
 """
 
+import math
 import os
+import re
 import threading
 import time
 
@@ -15,7 +18,11 @@ from .options import options as runtime_options
 
 # Measured on 0.10, ms without the emitters and with: one product 25 and 39, five 37 and 55, eight 88 and 45.
 SMALL_PRODUCTS = 5
-SMALL_BYTES = 64 * 1024
+# The lines of a program that runs as fast without the emitters on arrays of any size, and on small arrays.
+SMALL_LINES = 40
+SMALL_LINES_ON_SMALL_ARRAYS = 400
+SMALL_ARRAY = 16 * 1024
+_SHAPE = re.compile(rb"tensor<((?:\d+x)+)")
 
 # Options that are fields of XLA's build options, not flags.
 _BUILD_FIELDS = (
@@ -48,10 +55,15 @@ statistics = Statistics()
 
 
 def is_small(module_text):
-    """Whether a module (bytes) compiles faster without XLA:CPU's fusion emitters."""
-    if len(module_text) > SMALL_BYTES:
+    """Whether a module (bytes) compiles faster without XLA:CPU's fusion emitters, and runs as fast."""
+    lines = module_text.count(b"\n")
+    if lines > SMALL_LINES_ON_SMALL_ARRAYS or b"stablehlo.while" in module_text:
         return False
-    return module_text.count(b"dot_general") + module_text.count(b"stablehlo.convolution") <= SMALL_PRODUCTS
+    if module_text.count(b"dot_general") + module_text.count(b"stablehlo.convolution") > SMALL_PRODUCTS:
+        return False
+    return lines <= SMALL_LINES or not any(
+        math.prod(map(int, shape[:-1].split(b"x"))) > SMALL_ARRAY for shape in set(_SHAPE.findall(module_text))
+    )
 
 
 def _small_cpu_options(xla):
@@ -141,9 +153,9 @@ def compile(
 ):
     """Compiles a StableHLO module (text, str or bytes) and loads it onto devices; or finds it in the persistent cache.
 
-    `small` says whether the program is to be compiled as a small one (see above); None decides by its text. Objects in
-    `keep_alive` live as long as the executable; programs with any are not cached on disk, since they refer to this
-    process. Releases the GIL: several threads compile at once.
+    `small=False` says that a program is not to be compiled as a small one (see above), whatever `is_small` says.
+    Objects in `keep_alive` live as long as the executable; programs with any are not cached on disk, since they refer
+    to this process. Releases the GIL: several threads compile at once.
 
     Returns jaxlib's LoadedExecutable. Raises JaxRuntimeError for a module that does not parse or compile, or an option
     that XLA does not know.
@@ -153,8 +165,7 @@ def compile(
     start = time.perf_counter()
     if isinstance(module_text, str):
         module_text = module_text.encode()
-    if small is None:
-        small = is_small(module_text)
+    small = small is not False and is_small(module_text)
     client = devices[0].client
     if b"lapack_" in module_text and client.platform == "cpu":
         register_lapack()
