@@ -55,7 +55,7 @@ cdef class BatchTrace(Trace):
                     check_tracer(arg)
                 values.append(arg)
                 dims.append(None)
-        if not batched and not primitive.batch_needs_axis:
+        if not batched:
             return bind_on(self.parent, primitive, tuple(values), params)
         previous = swap_trace(self.parent)
         try:
