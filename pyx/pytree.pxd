@@ -33,7 +33,7 @@ cdef class TreeDef:
     cdef Py_ssize_t n_tokens
     cdef size_t intern_hash
     cdef Py_hash_t structure_hash   # what hash() gives, -1 until asked for
-    cdef bint opaque                # holds keys or metadata whose == is user code: equal treedefs may then be two objects
+    cdef bint opaque                # holds keys or metadata whose == is user code: equal treedefs may be two objects
     cdef bint calls_python          # unflattening runs user code
     cdef bint represents            # is the representative of its class of equal treedefs
     cdef TreeDef representative

@@ -70,7 +70,11 @@ cdef extern from *:
     static inline void cyxla_set_type_name(PyTypeObject* type, const char* name) { type->tp_name = name; }
     static inline int cyxla_enter_recursion(const char* where) { return Py_EnterRecursiveCall(where) ? -1 : 0; }
     static inline int cyxla_raise_pending(int status) { return status; }
-    static inline size_t cyxla_bits_of(double value) { size_t bits = 0; memcpy(&bits, &value, sizeof bits); return bits; }
+    static inline size_t cyxla_bits_of(double value) {
+        size_t bits = 0;
+        memcpy(&bits, &value, sizeof bits);
+        return bits;
+    }
     """
     void* richcompare_of "cyxla_richcompare_of"(PyTypeObject*) noexcept
     bint is_heap_type "cyxla_is_heap_type"(PyTypeObject*) noexcept

@@ -5,7 +5,6 @@ class; anything else is a *leaf*. ``cyxla.tree`` has the functions under shorter
 """
 
 import dataclasses
-import difflib
 import functools
 import operator
 from collections.abc import Callable, Iterable
@@ -413,6 +412,8 @@ def _prefix_errors(path, prefix, full, is_leaf):
             f"Only one of them has the keys\n    {_names(difference)}",
         )
     elif not _same_metadata(metadata, full_metadata):
+        import difflib  # only for this message
+
         diff = "\n".join("    " + line for line in difflib.ndiff([str(metadata)], [str(full_metadata)]))
         yield _mismatch(
             path,

@@ -259,8 +259,7 @@ cdef list _sorted_keys(x):
         keys.sort()
     except Exception as error:
         raise ValueError(
-            "Comparator raised exception while sorting pytree dictionary keys: the keys of a dict in a pytree must be "
-            f"sortable, but {error}") from error
+            f"the keys of a dict in a pytree must be sortable, but sorting {keys!r} raised: {error}") from error
     return keys
 
 
@@ -370,27 +369,26 @@ cdef list _open_mapping(Flat* flat, x, list names, int kind, list keys):
 cdef tuple _open_custom(NodeType node, x):
     result = node.to_iterable(x)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise ValueError("The to_iterable function for a custom PyTree node should return a (children, aux_data) tuple, "
-                         f"got {result!r}")
+        raise ValueError(f"the flatten function of {node.type} must return a (children, metadata) tuple, got {result!r}")
     children, aux = result
     try:
         iterator = iter(children)
     except TypeError:
-        raise ValueError("The to_iterable function for a custom PyTree node should return a (children, aux_data) tuple "
-                         f"where 'children' is iterable, got {result!r}") from None
+        raise ValueError(f"the flatten function of {node.type} must return a (children, metadata) tuple whose children "
+                         f"are iterable, got {result!r}") from None
     return list(iterator), aux
 
 
 cdef tuple _open_custom_with_keys(NodeType node, x, list names):
     result = node.to_iterable_with_keys(x)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise ValueError("The to_iterable_with_keys function for a custom PyTree node should return a "
-                         f"(key_leaf_pairs, aux_data) tuple, got {result!r}")
+        raise ValueError(f"the flatten-with-keys function of {node.type} must return a ((key, child) pairs, metadata) "
+                         f"tuple, got {result!r}")
     cdef list children = []
     for pair in result[0]:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ValueError("The to_iterable_with_keys function for a custom PyTree node should return a "
-                             f"(key_leaf_pairs, aux_data) tuple whose first entry holds (key, child) tuples, got {pair!r}")
+            raise ValueError(f"the flatten-with-keys function of {node.type} must return ((key, child) pairs, metadata), "
+                             f"got the pair {pair!r}")
         names.append(pair[0])
         children.append(pair[1])
     return children, result[1]

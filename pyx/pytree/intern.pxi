@@ -195,6 +195,7 @@ def interned_count():
     """Number of distinct tree definitions that are alive."""
     return intern_count
 
+
 # Equality in the sense of ==
 
 cdef bint _metadata_equal(a, b) except -1:
@@ -202,8 +203,8 @@ cdef bint _metadata_equal(a, b) except -1:
         return is_equal(<PyObject*>a, <PyObject*>b, Py_EQ)
     except Exception as error:
         raise ValueError(
-            f"comparing pytree metadata {a!r} with {b!r} raised {type(error).__name__}: {error}. Metadata must be hashable "
-            "and must compare to a plain bool; arrays have to be children of the node instead.") from error
+            f"comparing pytree metadata {a!r} with {b!r} raised {type(error).__name__}: {error}. Metadata must be "
+            "hashable and compare to a plain bool; arrays have to be children of the node instead.") from error
 
 
 cdef bint _equal(TreeDef a, TreeDef b) except -1:

@@ -1,7 +1,7 @@
 # Flattening up to a treedef: the tree may go on below the treedef's leaves
 
 cdef Token* _match(Token* token, PyObject* x, Flat* out) except NULL:
-    """Appends the subtrees of x at the leaves of the treedef at token to out.leaves. Returns the end of that treedef."""
+    """Appends the subtrees of x at the leaves of the treedef at token to out.leaves. Returns the treedef's end."""
     cdef int kind = _kind(token)
     cdef Py_ssize_t i, n
     cdef PyObject* value
@@ -68,8 +68,8 @@ cdef Token* _match_other(Token* token, x, Flat* out) except NULL:
     cdef Token* child
     if kind == NONE:
         if x is not None:
-            raise ValueError(f"Expected None, got {x!r}. None is a node without children, not a leaf; to make it stand for "
-                             "any value, pass is_leaf=lambda x: x is None.")
+            raise ValueError(f"Expected None, got {x!r}. None is a node without children, not a leaf; to make it stand "
+                             "for any value, pass is_leaf=lambda x: x is None.")
         return token + 1
     if kind == DICT:
         if type(x) is not dict:

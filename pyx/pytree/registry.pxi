@@ -79,7 +79,8 @@ def register_node(type_, to_iterable, from_iterable, to_iterable_with_keys=None)
     """Makes instances of a type inner nodes, taken apart and rebuilt by the callbacks."""
     if not callable(to_iterable) or not callable(from_iterable):
         raise TypeError(
-            f"the flatten and unflatten functions of {type_!r} must be callable, got {to_iterable!r} and {from_iterable!r}")
+            f"the flatten and unflatten functions of {type_!r} must be callable, got {to_iterable!r} and "
+            f"{from_iterable!r}")
     if to_iterable_with_keys is not None and not callable(to_iterable_with_keys):
         raise TypeError(f"the flatten-with-keys function of {type_!r} must be callable, got {to_iterable_with_keys!r}")
     cdef NodeType node = _new_node_type(CUSTOM, type_, "")

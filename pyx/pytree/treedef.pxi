@@ -11,8 +11,8 @@ def _rebuild_treedef(list nodes):
             if kind in (CUSTOM, DATACLASS):
                 found = _lookup(<PyTypeObject*>obj)
                 if found == NULL or (<NodeType>found).kind != kind:
-                    raise ValueError(f"cannot unpickle a PyTreeDef with a node of type {obj}: the type is not registered "
-                                     "here in the way it was where the PyTreeDef was pickled")
+                    raise ValueError(f"cannot unpickle a PyTreeDef with a node of type {obj}: the type is not "
+                                     "registered here in the way it was where the PyTreeDef was pickled")
                 _put_head(&flat, kind, arity, found)
             elif kind == NAMEDTUPLE:
                 _put_head(&flat, kind, arity, <PyObject*>obj)
@@ -20,7 +20,8 @@ def _rebuild_treedef(list nodes):
                 _put_head(&flat, kind, arity, NULL)
             for i in range(len(extras)):
                 extra = extras[i]
-                _put_value(&flat, META if kind in (CUSTOM, DATACLASS) or i < len(extras) - arity else KEY, <PyObject*>extra)
+                is_key = kind not in (CUSTOM, DATACLASS) and i >= len(extras) - arity
+                _put_value(&flat, KEY if is_key else META, <PyObject*>extra)
         return flat_treedef(&flat)
     finally:
         flat_clear(&flat)
@@ -31,8 +32,8 @@ def _rebuild_treedef(list nodes):
 cdef class TreeDef:
     """The structure of a pytree: everything but its leaves.
 
-    Tree definitions with the same contents are one object, so ``is`` is nearly always as good as ``==``. They are hashable,
-    immutable and can be pickled where their types and metadata can.
+    Tree definitions with the same contents are one object, so ``is`` is nearly always as good as ``==``. They are
+    hashable, immutable and can be pickled where their types and metadata can.
     """
 
     def __cinit__(self):
@@ -157,7 +158,7 @@ cdef class TreeDef:
         return result
 
     def serialize_using_proto(self):
-        """The structure as the bytes of jaxlib's PyTreeDefProto; only for None, tuples, lists and dicts with str keys."""
+        """The bytes of jaxlib's PyTreeDefProto; only for None, tuples, lists and dicts with str keys."""
         return _to_proto(self)
 
     @staticmethod
