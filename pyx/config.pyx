@@ -1,12 +1,11 @@
 """Values of the configuration options: global ones, overrides of each thread, and the C flags derived from them.
 
-The options themselves (names, types, documentation) are a table in cyxla._core.config, which defines them here by number.
+The options themselves (names, types, documentation) are a table in cyxla._core.options, which cyxla._core.config defines
+here by number.
 """
 
 import functools
 import threading
-
-from cpython.object cimport PyObject
 
 cdef extern from *:
     """

@@ -29,23 +29,24 @@ cdef DTypeInfo info[64]
 # x64 mode of this thread (config flag and context manager)
 cpdef bint x64_enabled()
 cpdef int canonicalize_code(int code)           # int64 -> int32 when x64 is off
-cpdef int dtype_code(object dtype) except -1    # anything np.dtype() accepts, jax scalar types, extended; TypeError if unsupported. NOT canonicalized
+# anything np.dtype() accepts, scalar types, extended; TypeError if unsupported. NOT canonicalized
+cpdef int dtype_code(object dtype) except -1
 cpdef object code_dtype(int code)               # the np.dtype (or extended dtype object), the same object each time
 cpdef int register_extended(object dtype, str name) except -1
-# Python scalar types: bool -> BOOL, int -> INT32/INT64, float -> FLOAT32/64, complex -> COMPLEX64/128 (canonical, to be used weak)
+# Python scalar types: bool -> BOOL, int -> INT32/INT64, float -> FLOAT32/64, complex -> COMPLEX64/128 (canonical, to be
+# used weak)
 cdef int scalar_code(object value) except -1
 
-# A "node" of the promotion lattice is code * 2 + weak. promote() returns the joined node, or -1 where jax has no implicit
-# promotion (the caller then calls promotion_error). Honours numpy_dtype_promotion='strict' by way of the Python side.
+# A "node" of the promotion lattice is code * 2 + weak. promote() returns the joined node, or -1 where jax has no
+# implicit promotion (the caller then calls promotion_error, which raises). Honours numpy_dtype_promotion='strict'.
 cdef int promote(int node_a, int node_b) noexcept
 cpdef object promotion_error(int node_a, int node_b)
 
-# ---- beyond the declarations above ----
 cdef int scalar_code_or_none(object value) noexcept     # as scalar_code, but -1 without an exception for other objects
 cpdef str code_name(int code)                           # "float32"
 cpdef str code_short_name(int code)                     # "f32"
-cpdef str code_mlir(int code)                           # "f32", "complex<f32>"; of an extended dtype, of its physical one
-cpdef tuple code_physical_shape(int code)               # trailing dimensions of an extended dtype's physical array, or ()
+cpdef str code_mlir(int code)                           # "f32", "complex<f32>"; an extended dtype's physical one
+cpdef tuple code_physical_shape(int code)               # trailing dimensions of an extended dtype's arrays, or ()
 cpdef int register_alias(object key, int code) except -1    # dtype_code(key) == code from now on
 cpdef list extended_codes()
 cpdef int promote_nodes(nodes) except -1                # join of any number of nodes; raises where there is none

@@ -1,7 +1,7 @@
 """The element types as C tables: sizes, names, canonical forms, and the promotion lattice.
 
-Promotion follows JAX: dtypes and the "weak" kinds that Python scalars have form a lattice, and an operation's dtype is the
-least upper bound of its operands'. The lattice is given below by its covering edges; the tables are computed from it.
+Promotion follows JAX: dtypes and the "weak" kinds that Python scalars have form a lattice, and an operation's dtype is
+the least upper bound of its operands'. The lattice is given below by its covering edges; the tables are computed from it.
 """
 
 import warnings
@@ -121,8 +121,8 @@ cdef int slow_dtype_code(object dtype) except -1:
         raise ValueError("a dtype is needed, but got an array: write x.dtype rather than x")
     code = codes.get(np.dtype(dtype))
     if code is None:
-        raise TypeError(f"{np.dtype(dtype)!r} is not a dtype that arrays can have: these hold booleans, integers, floats "
-                        "or complex numbers in the machine's byte order")
+        raise TypeError(f"{np.dtype(dtype)!r} is not a dtype that arrays can have: these hold booleans, integers, "
+                        "floats or complex numbers in the machine's byte order")
     if isinstance(key, (str, type)) and len(codes) < MAX_ALIASES:
         codes[key] = code
     return code
@@ -485,8 +485,8 @@ cpdef int requested_code(object dtype) except -1:
             "or for single arrays config.update('jax_explicit_x64_dtypes', 'allow').")
     if flags.explicit_x64 == 1:
         raise ValueError(f"The dtype {names[code]} was requested, but 64-bit types are off. {hint}")
-    warnings.warn(f"The dtype {names[code]} was requested, but 64-bit types are off: {names[canonical]} is used. {hint}",
-                  UserWarning, stacklevel=2)
+    warnings.warn(f"The dtype {names[code]} was requested, but 64-bit types are off: {names[canonical]} is used. "
+                  + hint, UserWarning, stacklevel=2)
     return canonical
 
 

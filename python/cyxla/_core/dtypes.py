@@ -8,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from cyxla._core.extended import extended, prng_key
 from cyxla._engine import dtypes as engine
 from cyxla._engine.array import Array
 
@@ -16,23 +17,7 @@ bfloat16 = ml_dtypes.bfloat16
 finfo = ml_dtypes.finfo
 iinfo = ml_dtypes.iinfo
 float0 = engine.float0
-
-
-class extended(np.generic):
-    """Kind of the dtypes that NumPy does not have, such as that of random keys; for `issubdtype` only."""
-
-    __module__ = "cyxla.dtypes"
-
-
-class prng_key(extended):
-    """Kind of the dtypes of random keys; for `issubdtype` only.
-
-    >>> import cyxla
-    >>> cyxla.dtypes.issubdtype(cyxla.random.key(0).dtype, cyxla.dtypes.prng_key)
-    True
-    """
-
-    __module__ = "cyxla.dtypes"
+extended.__module__ = prng_key.__module__ = "cyxla.dtypes"
 
 
 KIND_BOOL, KIND_SIGNED, KIND_UNSIGNED, KIND_FLOAT, KIND_COMPLEX, KIND_FLOAT0, KIND_EXTENDED = range(7)
