@@ -369,7 +369,8 @@ cdef list _open_mapping(Flat* flat, x, list names, int kind, list keys):
 cdef tuple _open_custom(NodeType node, x):
     result = node.to_iterable(x)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise ValueError(f"the flatten function of {node.type} must return a (children, metadata) tuple, got {result!r}")
+        raise ValueError(f"the flatten function of {node.type} must return a (children, metadata) tuple, "
+                         f"got {result!r}")
     children, aux = result
     try:
         iterator = iter(children)
@@ -387,8 +388,8 @@ cdef tuple _open_custom_with_keys(NodeType node, x, list names):
     cdef list children = []
     for pair in result[0]:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ValueError(f"the flatten-with-keys function of {node.type} must return ((key, child) pairs, metadata), "
-                             f"got the pair {pair!r}")
+            raise ValueError(f"the flatten-with-keys function of {node.type} must return ((key, child) pairs, "
+                             f"metadata), got the pair {pair!r}")
         names.append(pair[0])
         children.append(pair[1])
     return children, result[1]

@@ -32,8 +32,8 @@ cdef int _node_to_proto(Token** cursor, list nodes, dict strings) except -1:
     cdef Py_ssize_t i
     cdef bytes node = b""
     if kind not in PROTO_TYPES:
-        raise ValueError("only None, tuples, lists and dicts can be serialized as a protocol buffer, not a node of type "
-                         f"{_node_type(token)}; pickle the PyTreeDef instead")
+        raise ValueError("only None, tuples, lists and dicts can be serialized as a protocol buffer, not a node "
+                         f"of type {_node_type(token)}; pickle the PyTreeDef instead")
     cursor[0] += 1 + _n_extra(token)
     enter_recursion(" while serializing a pytree")
     try:
@@ -48,7 +48,8 @@ cdef int _node_to_proto(Token** cursor, list nodes, dict strings) except -1:
         ids = b""
         for key in _extras(token):
             if not isinstance(key, str):
-                raise ValueError("only dicts with str keys can be serialized as a protocol buffer; pickle the PyTreeDef instead")
+                raise ValueError("only dicts with str keys can be serialized as a protocol buffer, "
+                                 f"not one with the key {key!r}; pickle the PyTreeDef instead")
             ids += _varint(strings.setdefault(key, len(strings)))
         node += _field(3, _field(1, ids))
     nodes.append(node)
