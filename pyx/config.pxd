@@ -20,7 +20,8 @@ cdef extern from "thread_flags.h" nogil:
         int no_execution
         int transfer_guard
 
-# The flags of the current thread, up to date. The pointer is valid in this thread only; ask again after running user code.
+# The flags of the current thread, up to date. The pointer is valid in this thread only; ask again after running user
+# code.
 cdef ThreadFlags* thread_flags() noexcept
 # Equal for equal trace-relevant configurations, whatever happened in between: a part of every cache key.
 cdef long config_epoch() noexcept

@@ -1,6 +1,6 @@
 """Values of the configuration options: global ones, overrides of each thread, and the C flags derived from them.
 
-The options themselves (names, types, documentation) are a table in cyxla._core.options, which cyxla._core.config defines
+The options themselves (names, types, documentation) are a table in cyxla._core.options; cyxla._core.config defines them
 here by number.
 """
 

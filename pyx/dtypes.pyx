@@ -1,7 +1,8 @@
 """The element types as C tables: sizes, names, canonical forms, and the promotion lattice.
 
 Promotion follows JAX: dtypes and the "weak" kinds that Python scalars have form a lattice, and an operation's dtype is
-the least upper bound of its operands'. The lattice is given below by its covering edges; the tables are computed from it.
+the least upper bound of its operands'. The lattice is given below by its covering edges; the tables are computed from
+it.
 """
 
 import warnings
