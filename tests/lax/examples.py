@@ -128,6 +128,33 @@ example("polygamma", named("polygamma"), np.float32([1, 2, 0]), G, label="f", di
 example("polygamma", lambda lax, x: lax.polygamma(lax.full_like(x, 1), x), G, label="x", rtol=1e-4)
 example("zeta", named("zeta"), np.float32([2, 3, 1.5]), G, differentiate=False)
 
+SHAPES = np.float32([0.3, 1.0, 2.5, 7.0, 30.0, 0.0, 2.0, 2.0, -1.0, np.nan])
+POINTS = np.float32([0.2, 3.0, 2.0, 9.0, 25.0, 2.0, 0.0, np.inf, 1.0, 1.0])
+for name in ("igamma", "igammac"):
+    example(name, named(name), SHAPES[:5], POINTS[:5], second=False, rtol=2e-4)
+    example(name, named(name), SHAPES, POINTS, label="edges", differentiate=False, vectorize=False, rtol=2e-4)
+example("igamma_grad_a", named("igamma_grad_a"), SHAPES[:5], POINTS[:5], differentiate=False, rtol=2e-4)
+example("random_gamma_grad", named("random_gamma_grad"), SHAPES[:5], POINTS[:5], differentiate=False, rtol=1e-2)
+example(
+    "regularized_incomplete_beta",
+    named("betainc"),
+    np.float32([0.5, 2, 30, 1, 0, 2, 2, 2, -1, np.inf, 2, 3]),
+    np.float32([0.5, 3, 20, 4, 2, 0, 2, 2, 1, 2, np.inf, 3]),
+    np.float32([0.3, 0.9, 0.6, 0.1, 0.5, 0.5, 0, 1, 0.5, 0.5, 0.5, 1.5]),
+    differentiate=False,
+    vectorize=False,
+    rtol=2e-4,
+)
+example(
+    "regularized_incomplete_beta",
+    lambda lax, x: lax.betainc(lax.full_like(x, 2.5), lax.full_like(x, 0.7), x),
+    floats(3, low=0.1, high=0.9),
+    label="x",
+    rtol=2e-4,
+)
+for name in ("bessel_i0e", "bessel_i1e"):
+    example(name, named(name), np.float32([0.5, -1.5, 7, 12, -20, 0]), rtol=1e-4, second=False)
+
 # ---- elementwise, two operands
 
 BINARY = [
@@ -346,6 +373,50 @@ example(
     label="inf",
     differentiate=False,
 )
+
+# ---- windows
+
+W = floats(4, 6)
+
+
+def window(operation, init, *rest):
+    def function(lax, x):
+        return lax.reduce_window(x, np.asarray(init, x.dtype), operation(lax), *rest)
+
+    return function
+
+
+for name, operation, init in (
+    ("reduce_window_sum", lambda lax: lax.add, 0),
+    ("reduce_window_max", lambda lax: lax.max, -np.inf),
+    ("reduce_window_min", lambda lax: lax.min, np.inf),
+    ("reduce_window", lambda lax: lambda a, b: lax.mul(a, b), 1),
+):
+    # jax differentiates general windows forwards only
+    smooth = name != "reduce_window"
+    example(
+        name, window(operation, init, (2, 2), (1, 2), "VALID"), W, label="valid", differentiate=smooth, second=False
+    )
+    example(
+        name,
+        window(operation, init, (3, 2), (2, 1), "SAME"),
+        W,
+        label="same",
+        differentiate=smooth,
+        second=False,
+        vectorize=False,
+    )
+    dilated = window(operation, init, (2, 2), (1, 2), [(1, 2), (0, 1)], (2, 1), (1, 2))
+    example(name, dilated, W, label="dilated", differentiate=name == "reduce_window_sum", second=False)
+for primitive in ("select_and_gather_add", "select_and_scatter_add"):
+
+    def select_and(lax, x, y, primitive=primitive):
+        params = {"window_dimensions": (2, 2), "window_strides": (1, 2), "padding": ((1, 0), (0, 1))}
+        if primitive == "select_and_gather_add":
+            params.update(base_dilation=(1, 1), window_dilation=(1, 1))
+        return getattr(lax, primitive + "_p").bind(x, y, select_prim=lax.ge_p, **params)
+
+    example(primitive, select_and, W + 1 if "gather" in primitive else floats(4, 3), W)
 
 # ---- sorting
 

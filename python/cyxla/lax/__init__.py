@@ -167,6 +167,11 @@ from cyxla.lax.reduction import (
     reduce_xor,
     reduce_xor_p,
 )  # fmt: skip
+from cyxla.lax.bessel import bessel_i0e, bessel_i0e_p, bessel_i1e, bessel_i1e_p
+from cyxla.lax.gamma import (
+    betainc, igamma, igamma_grad_a, igamma_grad_a_p, igamma_p, igammac, igammac_p, random_gamma_grad,
+    regularized_incomplete_beta_p,
+)  # fmt: skip
 from cyxla.lax.select import clamp, clamp_p, select, select_n, select_n_p
 from cyxla.lax.shape import (
     broadcast,
