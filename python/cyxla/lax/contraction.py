@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+
+import ml_dtypes
 
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive, UndefinedPrimal
-from cyxla._engine.dtypes import code_dtype, dtype_code, promote_codes, requested_code
-from cyxla.lax._util import as_operand, kind_of, short
+from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
+from cyxla.lax._util import as_operand, bits_of, kind_of, short
 from cyxla.lax.precision import (
     CPU_PRESETS,
     DotAlgorithm,
@@ -51,14 +54,15 @@ def _check_side(side: str, aval, contracting, batch) -> None:
 
 def _bits(aval) -> int:
     """Bits of an element, for complex ones of the real part."""
-    bits = aval.dtype.itemsize * 8
+    bits = bits_of(aval.code)
     return bits // 2 if kind_of(aval) == "c" else bits
 
 
 def _check_preferred(name: str, operand, preferred) -> None:
     if kind_of(operand) in "iuc" and _bits(preferred) < _bits(operand):
         raise TypeError(
-            f"{name}: preferred_element_type must not be narrower than the operands' type, got {preferred.dtype.name} for "
+            f"{name}: preferred_element_type must not be narrower than the operands' type, got "
+            f"{preferred.dtype.name} for "
             f"operands of {operand.dtype.name}"
         )
 
@@ -88,15 +92,24 @@ def _dot_general_abstract(lhs, rhs, *, dimension_numbers, precision, preferred_e
     return shaped_array(shape, code, weak)
 
 
+@lru_cache(maxsize=64)
+def _rank_of(code: int) -> tuple:
+    """Where a dtype stands when factors of two dtypes meet: the greater one is the dtype of the product."""
+    aval = shaped_array((), code, False)
+    kind = kind_of(aval)
+    if kind in "iu":
+        return 1, bits_of(code), kind == "i"
+    if kind == "f":
+        info = ml_dtypes.finfo(aval.dtype)
+        return 2, info.maxexp, info.nmant
+    return "b  c".index(kind), bits_of(code), 0
+
+
 def _common_code(lhs, rhs) -> tuple[int, bool]:
+    """Dtype and weak type of the product; unlike promotion elsewhere it never leaves the dtypes of the factors."""
     if lhs.code == rhs.code:
         return lhs.code, lhs.weak_type and rhs.weak_type
-    code = promote_codes(lhs.code, rhs.code)
-    if code < 0:
-        raise TypeError(
-            f"dot_general: no implicit dtype promotion of {short(lhs)} and {short(rhs)}; convert one of them"
-        )
-    return code, False
+    return max(lhs.code, rhs.code, key=_rank_of), False
 
 
 def _dims_text(left, right) -> str:
@@ -120,7 +133,7 @@ def _dot_general_lower(ctx, lhs, rhs, *, dimension_numbers, precision, preferred
     x, y = ctx.avals_in
     (out,) = ctx.avals_out
     if x.code != y.code and not (_is_float8(x) and _is_float8(y)):
-        code = promote_codes(x.code, y.code)
+        code, _ = _common_code(x, y)
         lhs, x = _convert(ctx, lhs, x, code)
         rhs, y = _convert(ctx, rhs, y, code)
     result = out
@@ -281,8 +294,9 @@ def dot_general(
     """The sum of products over the contracting dimensions, for each element of the batch dimensions.
 
     ``dimension_numbers`` is ``((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))``. The result has the batch
-    dimensions first, then the other dimensions of ``lhs``, then those of ``rhs``. ``preferred_element_type`` is the dtype of
-    the result; by default operands of different dtypes are promoted. Raises TypeError where dimensions do not fit.
+    dimensions first, then the other dimensions of ``lhs``, then those of ``rhs``. ``preferred_element_type`` is the
+    dtype of the result; by default operands of different dtypes are promoted. Raises TypeError where dimensions do not
+    fit.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp

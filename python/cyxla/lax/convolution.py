@@ -55,7 +55,7 @@ class ConvDimensionNumbers(NamedTuple):
 ConvGeneralDilatedDimensionNumbers = tuple[str, str, str] | ConvDimensionNumbers | None
 
 
-# dimension numbers, padding and shapes -------------------------------------------------------------------------------------
+# dimension numbers, padding and shapes -------------------------------------------------------------------------------
 
 
 def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
@@ -64,7 +64,8 @@ def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
     for position, (spec, first, second) in enumerate(((lhs, "N", "C"), (rhs, "O", "I"), (out, "N", "C"))):
         if spec.count(first) != 1 or spec.count(second) != 1 or len(set(spec)) != len(spec):
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have the letters {first} and {second} once, and no letter "
+                f"convolution: dimension_numbers[{position}] must have the letters {first} and {second} once, and no "
+                "letter "
                 f"twice; got {spec!r}"
             )
     spatial = [c for c in rhs if c not in "OI"]
@@ -109,7 +110,8 @@ def conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers) -> ConvDimen
     for position, spec in enumerate(dimension_numbers):
         if len(spec) != rank:
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have one letter for each of the operands' {rank} axes, "
+                f"convolution: dimension_numbers[{position}] must have one letter for each of the operands' {rank} "
+                "axes, "
                 f"got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
             )
     return ConvDimensionNumbers(*conv_general_permutations(dimension_numbers))
@@ -151,7 +153,8 @@ def conv_shape_tuple(lhs_shape, rhs_shape, strides, pads, batch_group_count: int
         pads = padtype_to_pads(lhs_shape[2:], rhs_shape[2:], strides, pads)
     if len(pads) != len(lhs_shape) - 2:
         raise TypeError(
-            f"convolution: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got {len(pads)}"
+            f"convolution: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got "
+            f"{len(pads)}"
         )
     if lhs_shape[0] % batch_group_count:
         raise ValueError(
@@ -187,7 +190,7 @@ def conv_transpose_shape_tuple(lhs_shape, rhs_shape, window_strides, padding, di
     return _take((lhs_shape[0], rhs_shape[0], *sizes), _invert(out))
 
 
-# the primitive -----------------------------------------------------------------------------------------------------------
+# the primitive -------------------------------------------------------------------------------------------------------
 
 _COMPATIBLE_PREFERRED = {"i": "iuf", "u": "iuf", "b": "iuf", "f": "f", "c": "c"}
 
@@ -228,7 +231,8 @@ def _conv_abstract(
             raise ValueError(f"{name}: {argument} must be a positive integer, got {value}")
     if feature_group_count > 1 and batch_group_count > 1:
         raise ValueError(
-            f"{name}: feature_group_count and batch_group_count cannot both be greater than 1, got {feature_group_count} "
+            f"{name}: feature_group_count and batch_group_count cannot both be greater than 1, got "
+            f"{feature_group_count} "
             f"and {batch_group_count}"
         )
     for argument, value in (
@@ -246,7 +250,8 @@ def _conv_abstract(
         )
     if features // feature_group_count != in_features:
         raise ValueError(
-            f"{name}: the feature dimension of lhs divided by feature_group_count must equal the input feature dimension of "
+            f"{name}: the feature dimension of lhs divided by feature_group_count must equal the input feature "
+            "dimension of "
             f"rhs, got {features} // {feature_group_count} and {in_features} for {short(lhs)} and {short(rhs)}"
         )
     for argument, groups in (("feature_group_count", feature_group_count), ("batch_group_count", batch_group_count)):
@@ -269,8 +274,10 @@ def _conv_abstract(
         preferred = shaped_array((), dtype_code(preferred_element_type), False)
         if kind_of(preferred) not in _COMPATIBLE_PREFERRED[kind_of(lhs)]:
             raise TypeError(
-                f"{name}: preferred_element_type {preferred_element_type} does not fit operands of dtype {lhs.dtype.name}: "
-                "integers may be accumulated in integers or floats, floats in floats, complex numbers in complex numbers"
+                f"{name}: preferred_element_type {preferred_element_type} does not fit operands of dtype "
+                f"{lhs.dtype.name}: "
+                "integers may be accumulated in integers or floats, floats in floats, complex numbers in complex "
+                "numbers"
             )
         code, weak = preferred.code, False
     return shaped_array(shape, code, weak)
@@ -532,7 +539,7 @@ conv_general_dilated_p = Primitive(
 )
 
 
-# functions ---------------------------------------------------------------------------------------------------------------
+# functions -----------------------------------------------------------------------------------------------------------
 
 
 def _static_tuple(values) -> tuple[int, ...]:
@@ -562,10 +569,10 @@ def conv_general_dilated(
 ) -> Array:
     """Convolution of an input ``lhs`` with a kernel ``rhs``, as neural networks define it (the kernel is not flipped).
 
-    ``padding`` is 'SAME', 'SAME_LOWER', 'VALID' or a pair for each spatial dimension. ``lhs_dilation`` puts gaps between the
-    elements of the input, ``rhs_dilation`` between those of the kernel. ``dimension_numbers`` says how axes are ordered, by
-    strings such as ``('NHWC', 'HWIO', 'NHWC')``; the default is ``('NCHW', 'OIHW', 'NCHW')``. Raises TypeError or ValueError
-    where shapes, groups or numbers of spatial dimensions do not fit.
+    ``padding`` is 'SAME', 'SAME_LOWER', 'VALID' or a pair for each spatial dimension. ``lhs_dilation`` puts gaps
+    between the elements of the input, ``rhs_dilation`` between those of the kernel. ``dimension_numbers`` says how axes
+    are ordered, by strings such as ``('NHWC', 'HWIO', 'NHWC')``; the default is ``('NCHW', 'OIHW', 'NCHW')``. Raises
+    TypeError or ValueError where shapes, groups or numbers of spatial dimensions do not fit.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
@@ -584,7 +591,8 @@ def conv_general_dilated(
     if isinstance(padding, str) or not isinstance(padding, (tuple, list)):
         if any(d != 1 for d in lhs_dilation):
             raise ValueError(
-                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the padding "
+                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the "
+                "padding "
                 "in numbers, or use conv_transpose"
             )
         kernel = [_dilated(k, d) for k, d in zip(_take(rhs.shape, numbers.rhs_spec[2:]), rhs_dilation)]
@@ -690,9 +698,9 @@ def conv_transpose(
 ) -> Array:
     """Transposed ("de-") convolution: upsamples the input by ``strides``.
 
-    The default ``dimension_numbers`` are channels-last. ``transpose_kernel`` flips the kernel and swaps its feature axes, so
-    that the result is the gradient of a convolution with the same kernel. With ``use_consistent_padding``, explicit padding
-    means what it means to that convolution.
+    The default ``dimension_numbers`` are channels-last. ``transpose_kernel`` flips the kernel and swaps its feature
+    axes, so that the result is the gradient of a convolution with the same kernel. With ``use_consistent_padding``,
+    explicit padding means what it means to that convolution.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
@@ -809,7 +817,7 @@ def conv_general_dilated_local(
     patches = conv_general_dilated_patches(
         lhs, filter_shape, window_strides, padding, lhs_dilation, rhs_dilation, numbers, lhs_precision
     )
-    lhs_spec, rhs_spec, out_spec = numbers
+    _lhs_spec, rhs_spec, out_spec = numbers
     product = lax.dot_general(
         patches,
         rhs,

@@ -7,6 +7,7 @@ differentiated and batched by way of the others, hence one file.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,8 +16,9 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.autodiff import jvp_flat
 from cyxla._engine.aval import shaped_array
-from cyxla._engine.core import Primitive, UndefinedPrimal, Zero
+from cyxla._engine.core import Primitive, UndefinedPrimal, Zero, eval_jaxpr
 from cyxla.lax._util import (
     BOOL,
     as_operand,
@@ -98,6 +100,8 @@ class GatherScatterMode(enum.Enum):
     PROMISE_IN_BOUNDS = 3
     ONE_HOT = 4
 
+    __hash__ = object.__hash__  # members are single objects, and parameters of equations: their hash must be quick
+
     @staticmethod
     def from_any(mode: str | GatherScatterMode | None) -> GatherScatterMode:
         """The mode of a name such as ``'clip'``, ``'fill'`` or ``'drop'``."""
@@ -124,11 +128,11 @@ def _as_gather_numbers(numbers: ScatterDimensionNumbers) -> GatherDimensionNumbe
     return GatherDimensionNumbers(*numbers)
 
 
-# checks that the two families share ------------------------------------------------------------------------------------
+# checks that the two families share ----------------------------------------------------------------------------------
 
 
 def _check_dims(name: str, argument: str, dims, bound: int, ordered: bool = True) -> None:
-    if ordered and any(a > b for a, b in zip(dims, dims[1:])):
+    if ordered and any(a > b for a, b in itertools.pairwise(dims)):
         raise TypeError(f"{name}: {argument} must be sorted, got {argument}={dims}")
     if len(set(dims)) != len(dims):
         raise TypeError(f"{name}: {argument} must not repeat an axis, got {argument}={dims}")
@@ -173,7 +177,7 @@ def _check_numbers(name: str, operand, indices, window: str, numbers, fields) ->
             )
 
 
-# pieces of text that the lowerings share ----------------------------------------------------------------------------------
+# pieces of text that the lowerings share -----------------------------------------------------------------------------
 
 
 def _dims_text(dims) -> str:
@@ -195,7 +199,7 @@ def _per_component(ctx, values, aval) -> str:
     return ctx.broadcast(name, row, aval, (aval.ndim - 1,))
 
 
-# gather ------------------------------------------------------------------------------------------------------------------
+# gather --------------------------------------------------------------------------------------------------------------
 
 _GATHER_FIELDS = ("collapsed_slice_dims", "start_index_map", "operand_batching_dims", "start_indices_batching_dims")
 
@@ -249,13 +253,12 @@ def _gather_lower(
         numbers.append(f"operand_batching_dims = {_dims_text(batching)}")
         numbers.append(f"start_indices_batching_dims = {_dims_text(index_batching)}")
     numbers.append(f"start_index_map = {_dims_text(index_map)}, index_vector_dim = {idx.ndim - 1}")
+    sizes = f": {', '.join(map(str, slice_sizes))}" if slice_sizes else ""
     result = ctx.op(
-        f'"stablehlo.gather"({operand}, {indices}) <{{dimension_numbers = #stablehlo.gather<{", ".join(numbers)}>, '
+        f'"stablehlo.gather"({operand}, {indices}) <{{'
+        f"dimension_numbers = #stablehlo.gather<{', '.join(numbers)}>, "
         f"indices_are_sorted = {'true' if indices_are_sorted else 'false'}, "
-        f"slice_sizes = array<i64: {', '.join(map(str, slice_sizes))}>}}> : ({x.mlir}, {idx.mlir}) -> {out.mlir}"
-        if slice_sizes
-        else f'"stablehlo.gather"({operand}, {indices}) <{{dimension_numbers = #stablehlo.gather<{", ".join(numbers)}>, '
-        f"indices_are_sorted = false, slice_sizes = array<i64>}}> : ({x.mlir}, {idx.mlir}) -> {out.mlir}"
+        f"slice_sizes = array<i64{sizes}>}}> : ({x.mlir}, {idx.mlir}) -> {out.mlir}"
     )
     if mode not in (FILL_OR_DROP, ONE_HOT) or not index_map:
         return result
@@ -371,9 +374,7 @@ def default_fill_value(aval):
         return int(np.iinfo(aval.dtype).min) if aval.dtype.kind == "i" else -(1 << (_bits(aval) - 1))
     if kind == "u":
         return int(np.iinfo(aval.dtype).max) if aval.dtype.kind == "u" else (1 << _bits(aval)) - 1
-    if kind == "b":
-        return True
-    return 0
+    return True if kind == "b" else None
 
 
 def _bits(aval) -> int:
@@ -457,7 +458,7 @@ def index_take(src, idxs, axes) -> Array:
     return gather(src, indices, numbers, slice_sizes)
 
 
-# scatter -----------------------------------------------------------------------------------------------------------------
+# scatter -------------------------------------------------------------------------------------------------------------
 
 _SCATTER_FIELDS = (
     "inserted_window_dims",
@@ -482,7 +483,8 @@ def _check_scatter(name: str, operand, indices, updates, numbers: ScatterDimensi
     _check_numbers(name, operand, indices, "update_window_dims", numbers, _SCATTER_FIELDS)
     if rank != len(window) + len(inserted) + len(batching):
         raise TypeError(
-            f"{name}: each of the operand's {rank} axes must have a counterpart in update_window_dims={window}, or be in "
+            f"{name}: each of the operand's {rank} axes must have a counterpart in update_window_dims={window}, or "
+            "be in "
             f"inserted_window_dims={inserted} or operand_batching_dims={batching}"
         )
     wanted = len(window) + indices.ndim - 1
@@ -501,7 +503,8 @@ def _check_scatter(name: str, operand, indices, updates, numbers: ScatterDimensi
     rows = tuple(n for d, n in enumerate(updates.shape) if d not in window)
     if rows != indices.shape[:-1]:
         raise TypeError(
-            f"{name}: the axes of updates outside update_window_dims={window} must have the sizes of the indices' leading "
+            f"{name}: the axes of updates outside update_window_dims={window} must have the sizes of the indices' "
+            "leading "
             f"axes, got {rows} and {indices.shape[:-1]}"
         )
     return operand
@@ -603,8 +606,8 @@ def _gather_back(operand, indices, updates_shape, numbers, mode, indices_are_sor
 def _scatter_winners(operand_shape, indices, updates_shape, numbers, mode) -> tuple[Array, Array]:
     """Which update an overwriting scatter keeps where several meet.
 
-    Numbers the updates from 1 and scatters the numbers. Returns a mask over the operand (True where it is overwritten) and
-    one over the updates (True for those that are kept).
+    Numbers the updates from 1 and scatters the numbers. Returns a mask over the operand (True where it is overwritten)
+    and one over the updates (True for those that are kept).
     """
     rows = [d for d in range(len(updates_shape)) if d not in numbers.update_window_dims]
     count = math.prod(updates_shape[d] for d in rows)
@@ -649,7 +652,7 @@ def _additive_transpose(negate: bool):
 
 
 def _scatter_mul_jvp(primals, tangents, *, dimension_numbers, indices_are_sorted, unique_indices, mode, **params):
-    options = dict(indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode)
+    options = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
     operand, indices, updates = primals
     out = scatter_mul(operand, indices, updates, dimension_numbers, **options)
     t_operand, _, t_updates = tangents
@@ -661,7 +664,8 @@ def _scatter_mul_jvp(primals, tangents, *, dimension_numbers, indices_are_sorted
     if not isinstance(t_updates, Zero):
         if not unique_indices:
             raise NotImplementedError(
-                "scatter_mul: derivatives with respect to the updates need unique_indices=True: products of updates that "
+                "scatter_mul: derivatives with respect to the updates need unique_indices=True: products of updates "
+                "that "
                 "meet at one element have no derivative rule"
             )
         change = scatter_add(lax.full_like(operand, 0), indices, t_updates, dimension_numbers, **options)
@@ -671,7 +675,7 @@ def _scatter_mul_jvp(primals, tangents, *, dimension_numbers, indices_are_sorted
 
 
 def _scatter_mul_transpose(ct, operand, indices, updates, *, dimension_numbers, indices_are_sorted, mode, **params):
-    options = dict(indices_are_sorted=indices_are_sorted, mode=mode)
+    options = {"indices_are_sorted": indices_are_sorted, "mode": mode}
     if isinstance(operand, UndefinedPrimal):
         out = scatter_mul(ct, indices, updates, dimension_numbers, unique_indices=params["unique_indices"], **options)
         return [out, None, None]
@@ -683,7 +687,7 @@ def _scatter_extremal_jvp(primitive):
     """Minimum and maximum: the tangents of the operand and of all updates that attain the result are averaged."""
 
     def rule(primals, tangents, *, dimension_numbers, indices_are_sorted, unique_indices, mode, **params):
-        options = dict(indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode)
+        options = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
         operand, indices, updates = primals
         out = primitive.bind(*primals, dimension_numbers=dimension_numbers, **options, **params)
         t_operand, _, t_updates = tangents
@@ -711,7 +715,7 @@ def _scatter_extremal_jvp(primitive):
 def _scatter_jvp(
     primals, tangents, *, dimension_numbers, indices_are_sorted, unique_indices, mode, update_jaxpr, update_consts
 ):
-    options = dict(indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode)
+    options = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
     operand, indices, updates = primals
     out = scatter_p.bind(
         *primals, dimension_numbers=dimension_numbers, update_jaxpr=update_jaxpr, update_consts=update_consts, **options
@@ -734,22 +738,20 @@ def _scatter_apply_tangent(primals, t_operand, numbers, update_jaxpr, *, indices
     operand, indices, updates = primals
     if not unique_indices:
         raise NotImplementedError(
-            "scatter_apply: derivatives need unique_indices=True: a function applied several times to one element has no "
+            "scatter_apply: derivatives need unique_indices=True: a function applied several times to one element "
+            "has no "
             "derivative rule"
         )
     if isinstance(t_operand, Zero):
         return t_operand
-    from cyxla._engine.core import eval_jaxpr
-    from cyxla._transform.api import jvp
-
     shape = updates.shape
     windows = [_gather_back(v, indices, shape, numbers, mode, indices_are_sorted) for v in (operand, t_operand)]
 
-    def elementwise(x):
-        (y,) = eval_jaxpr(update_jaxpr.jaxpr, update_jaxpr.consts, [x, lax.full_like(x, 0)])
-        return y
+    def elementwise(args):
+        return eval_jaxpr(update_jaxpr.jaxpr, update_jaxpr.consts, [args[0], lax.full_like(args[0], 0)])
 
-    _, tangent = jvp(elementwise, windows[:1], windows[1:])
+    (value,), (tangent,) = jvp_flat(elementwise, windows[:1], windows[1:])
+    tangent = lax.full_like(value, 0) if tangent is None else tangent
     return scatter(
         t_operand,
         indices,

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from cyxla._core.config import default_matmul_precision
+from cyxla._engine.config import get as get_option
 from cyxla._engine.dtypes import code_mlir, dtype_code
 
 __all__ = ["DotAlgorithm", "DotAlgorithmPreset", "Precision", "PrecisionLike"]
@@ -22,6 +24,8 @@ class Precision(enum.Enum):
     DEFAULT = 0
     HIGH = 1
     HIGHEST = 2
+
+    __hash__ = object.__hash__  # members are single objects, and parameters of equations: their hash must be quick
 
     @classmethod
     def _missing_(cls, value):
@@ -94,7 +98,8 @@ CPU_PRESETS = frozenset(
 class DotAlgorithmPreset(enum.Enum):
     """Named algorithms for matrix products: the types of the left factor, the right factor and the sums.
 
-    ``X3``, ``X6`` and ``X9`` split each factor into parts of lower precision. Which of them exist depends on the backend.
+    ``X3``, ``X6`` and ``X9`` split each factor into parts of lower precision. Which of them exist depends on the
+    backend.
     """
 
     DEFAULT = 1
@@ -113,6 +118,8 @@ class DotAlgorithmPreset(enum.Enum):
     TF32_TF32_F32_X3 = 14
     F32_F32_F32 = 15
     F64_F64_F64 = 16
+
+    __hash__ = object.__hash__
 
     def __repr__(self):
         return f"DotAlgorithmPreset.{self.name}"
@@ -165,7 +172,8 @@ def _attribute(lhs, rhs, accumulation, lhs_parts, rhs_parts, operations, impreci
     lhs, rhs, accumulation = (t if t == "tf32" else code_mlir(dtype_code(t)) for t in (lhs, rhs, accumulation))
     return (
         f"<lhs_precision_type = {lhs}, rhs_precision_type = {rhs}, accumulation_type = {accumulation}, "
-        f"lhs_component_count = {lhs_parts}, rhs_component_count = {rhs_parts}, num_primitive_operations = {operations}, "
+        f"lhs_component_count = {lhs_parts}, rhs_component_count = {rhs_parts}, num_primitive_operations = "
+        f"{operations}, "
         f"allow_imprecise_accumulation = {'true' if imprecise else 'false'}>"
     )
 
@@ -212,12 +220,11 @@ def canonicalize_precision(precision):
             return tuple(Precision(p) for p in precision)
     names = [name for name in _ALIASES if name is not None]
     raise ValueError(
-        f"precision must be None, one of the names {names}, a lax.Precision, a pair of these, a lax.DotAlgorithmPreset or "
+        f"precision must be None, one of the names {names}, a lax.Precision, a pair of these, a "
+        "lax.DotAlgorithmPreset or "
         f"the name of one, or a lax.DotAlgorithm; got {precision}"
     )
 
 
 def _default_matmul_precision():
-    from cyxla._core.config import config
-
-    return config.jax_default_matmul_precision
+    return get_option(default_matmul_precision.number)

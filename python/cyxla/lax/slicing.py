@@ -1,13 +1,15 @@
 """Static and dynamic slices, and their updates.
 
-``slice`` has static bounds. ``dynamic_slice`` and ``dynamic_update_slice`` take their start indices as operands and clamp
-them, so that the window always lies inside the array. Under ``vmap`` over the indices they become a gather and a scatter.
+``slice`` has static bounds. ``dynamic_slice`` and ``dynamic_update_slice`` take their start indices as operands and
+clamp them, so that the window always lies inside the array. Under ``vmap`` over the indices they become a gather and a
+scatter.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -340,7 +342,7 @@ def _start_indices(name: str, start_indices, shape, allow_negative_indices) -> l
             f"{allow_negative_indices}"
         )
     # Static indices take the dtype of the others, so that mixing them needs no conversion in the program.
-    prepared = [i if type(i) is int else _prepare_index(i) for i in start_indices]
+    prepared = [i if type(i) is int else _prepare_index(i, size) for i, size in zip(start_indices, shape)]
     dtype = _common_index_dtype(prepared, shape)
     result = []
     for index, size, allow_negative in zip(prepared, shape, allow_negative_indices):
@@ -349,8 +351,6 @@ def _start_indices(name: str, start_indices, shape, allow_negative_indices) -> l
             result.append(_static_index(value, dtype))
             continue
         if allow_negative and kind_of(index.aval) == "i" and not index.ndim:
-            if np.iinfo(index.dtype).max < size:
-                index = lax.convert_element_type(index, np.int32)
             wrapped = lax.add(index, scalar_like(index, size))
             index = lax.select(lax.lt(index, scalar_like(index, 0)), wrapped, index)
         if index.dtype != dtype and kind_of(index.aval) in "iu":
@@ -359,11 +359,14 @@ def _start_indices(name: str, start_indices, shape, allow_negative_indices) -> l
     return result
 
 
-def _prepare_index(index):
-    """A Python int for static integers, an Array for the rest."""
+def _prepare_index(index, size: int):
+    """A Python int for static integers, an Array for the rest, of a dtype that can hold the size of the axis."""
     if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
         return int(index)
-    return as_operand(index)
+    index = as_operand(index)
+    if kind_of(index.aval) in "iu" and index.dtype.itemsize < 4 and size >= 1 << (8 * index.dtype.itemsize - 1):
+        index = lax.convert_element_type(index, np.int32)
+    return index
 
 
 def _common_index_dtype(indices, shape):
@@ -380,6 +383,7 @@ def _common_index_dtype(indices, shape):
     return np.dtype(np.int64 if any(n >= 2**31 for n in shape) else np.int32)
 
 
+@lru_cache(maxsize=4096)
 def _static_index(value: int, dtype) -> Array:
     """A static index as a scalar. It is brought into the dtype's range: indices are clamped anyway."""
     if dtype.kind in "iu":
@@ -397,8 +401,8 @@ def dynamic_slice(
 ) -> Array:
     """The window of static size ``slice_sizes`` at ``start_indices``, which may be traced.
 
-    Start indices are clamped so that the window lies inside ``operand``. Negative ones count from the end of their axis,
-    unless ``allow_negative_indices`` is false.
+    Start indices are clamped so that the window lies inside ``operand``. Negative ones count from the end of their
+    axis, unless ``allow_negative_indices`` is false.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
