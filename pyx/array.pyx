@@ -262,8 +262,7 @@ cdef class ArrayImpl(Array):
             return f"Array({aval.shape}, dtype={aval.dtype.name}) overlaying:\n{host_value(self)}"
         tail = f"dtype={aval.dtype.name}{weak})"
         if aval.size == 0:
-            shape = f"shape={aval.shape}, " if aval.shape != (0,) else ""
-            return f"Array([], {shape}{tail}"
+            return f"Array([], shape={aval.shape}, {tail}"
         value = host_value(self)
         text = np.array2string(value, prefix="Array(", suffix=",", separator=", ")
         line = text.rsplit("\n", 1)[-1]

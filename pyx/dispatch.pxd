@@ -23,6 +23,10 @@ cdef class Entry:
     cdef public Executable executable
     cdef public object lifted    # the jaxpr with its constants as leading arguments, and those constants
     cdef public object donated       # indices of the flat arguments that are donated
+    cdef TreeDef in_tree             # the signature, where it has no static values and no committed arrays: what a call
+    cdef tuple avals                 # like the last one is recognized by
+    cdef long epoch
+    cdef long generation             # of the caches
 
 cdef class JitFunction:
     cdef vectorcallfunc vectorcall
@@ -30,5 +34,6 @@ cdef class JitFunction:
     cdef readonly object spec
     cdef bint simple             # no static arguments
     cdef dict entries
+    cdef Entry last                  # of the most recent call
     cdef dict __dict__
     cdef object __weakref__

@@ -4,8 +4,10 @@ import time
 import types
 
 cimport cython
+from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_SIZE
 
 from cyxla._engine.array cimport Array, ArrayImpl, aval_of, device_buffer, from_buffer, to_array
 from cyxla._engine.aval cimport ShapedArray
@@ -14,7 +16,9 @@ from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Trace, Tracer, Var, abstract_eval, bind, current_trace, params_key,
 )
 from cyxla._engine.core import install_eager
-from cyxla._engine.pytree cimport TreeDef, cache_key, flatten_args, unflatten
+from cyxla._engine.pytree cimport (
+    Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
+)
 from cyxla._engine.ufunc cimport vectorcallfunc
 
 cdef extern from *:
@@ -28,6 +32,8 @@ cdef extern from *:
     """
     void enable_vectorcall(PyTypeObject*, Py_ssize_t)
     Py_ssize_t PyVectorcall_NARGS(size_t)
+    PyTypeObject* Py_TYPE(object)
+    PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
 
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
@@ -87,6 +93,9 @@ cdef class Executable:
         else:
             for index in self.kept:
                 buffers.append(device_buffer(<ArrayImpl>arrays[index]))
+        for index in self.donated:
+            # A view of the buffer on the host would make XLA copy it rather than reuse it.
+            (<ArrayImpl>arrays[index]).host_ = None
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
             results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i],
@@ -154,6 +163,15 @@ install_eager(lambda primitive, args, params: eager(primitive, args, params))
 
 # -- jit
 
+cdef long generation = 0
+
+
+def forget_last_calls():
+    """Makes every jitted function look its next signature up; for those who empty the tables."""
+    global generation
+    generation += 1
+
+
 @cython.final
 cdef class Entry:
     """What is known of one signature of a jitted function."""
@@ -191,6 +209,7 @@ cdef class JitFunction:
     def clear_cache(self):
         """Forgets every trace and compiled program of the function."""
         self.entries.clear()
+        forget_last_calls()
 
     def entry_for(self, leaves, TreeDef in_tree, static):
         """The entry of a signature given by flat arguments (or their avals), tracing if it is new."""
@@ -216,8 +235,22 @@ cdef class JitFunction:
 cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) except NULL:
     cdef JitFunction self = <JitFunction>callable
     cdef Py_ssize_t i, n = PyVectorcall_NARGS(nargsf)
-    cdef tuple positional = tuple([<object>args[i] for i in range(n)])
+    cdef Entry entry = self.last
+    cdef tuple positional
     cdef dict keywords = None
+    cdef Flat flat
+    cdef object result = None
+    if entry is not None and entry.executable is not None and current_trace() is None:
+        flat_init(&flat)
+        try:
+            flat_call(&flat, <PyObject**>args, n, kwnames)
+            if matches(entry, &flat):
+                result = run_flat(entry, &flat)
+                Py_INCREF(result)
+                return <PyObject*>result
+        finally:
+            flat_clear(&flat)
+    positional = tuple([<object>args[i] for i in range(n)])
     if kwnames != NULL:
         keywords = {}
         for name in <tuple><object>kwnames:
@@ -225,6 +258,33 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
     result = call(self, positional, keywords)
     Py_INCREF(result)
     return <PyObject*>result
+
+
+cdef bint matches(Entry entry, Flat* flat):
+    """Whether flat arguments have the signature of an entry."""
+    cdef Py_ssize_t i
+    cdef PyObject* leaf
+    cdef tuple avals = entry.avals
+    if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
+        return False
+    if entry.generation != generation or config_epoch() != entry.epoch or thread_flags().disable_jit:
+        return False
+    for i in range(flat.n_leaves):
+        leaf = flat.leaves[i]
+        if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+            return False
+        if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
+            return False
+    return True
+
+
+cdef object run_flat(Entry entry, Flat* flat):
+    cdef list arrays = PyList_New(flat.n_leaves)
+    cdef Py_ssize_t i
+    for i in range(flat.n_leaves):
+        Py_INCREF(<object>flat.leaves[i])
+        PyList_SET_ITEM(arrays, i, <object>flat.leaves[i])
+    return unflatten(entry.out_tree, entry.executable.run(arrays))
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
@@ -254,6 +314,11 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
                 # It belongs to a trace that is under way; the next call has its own.
                 return entry
         self.entries[signature] = entry
+        if static is None and device is None:
+            entry.in_tree = in_tree
+            entry.avals = signature[3:]
+            entry.epoch = config_epoch()
+            entry.generation = generation
     return entry
 
 
@@ -283,6 +348,8 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
         entry.executable = self.spec.compile(entry, placement(leaves))
     if not all_concrete(leaves):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
+    if entry.avals is not None and self.simple:
+        self.last = entry
     return unflatten(entry.out_tree, entry.executable.run(leaves))
 
 

@@ -7,7 +7,6 @@ beside that module is looked for; nothing of the plugin's Python code runs. The 
 """
 
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -38,6 +37,9 @@ def _namespace_folders():
 
 
 def _entry_point_folders():
+    # importlib.metadata takes longer to load than the rest of this package.
+    import importlib.metadata
+
     for point in importlib.metadata.entry_points(group="jax_plugins"):
         # find_spec on a dotted name would import its parents; the finder of each level does not.
         path = None

@@ -358,6 +358,7 @@ def clear_caches():
             entries.clear()
     for primitive in all_primitives().values():
         primitive.eager_cache.clear()
+    dispatch.forget_last_calls()
 
 
 def jit(
