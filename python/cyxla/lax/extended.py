@@ -157,7 +157,7 @@ def _extended_rule(rule, rewrite):
 
 
 def install() -> None:
-    """Gives the primitives above lowering rules for extended dtypes; called once, by the first module that makes one."""
+    """Gives these primitives lowering rules for extended dtypes. The module that makes the first such dtype calls it."""
     while _REWRITES:
         primitive, rewrite = _REWRITES.popitem()
         primitive.lower = _extended_rule(primitive.lower, rewrite)

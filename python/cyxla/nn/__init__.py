@@ -28,7 +28,7 @@ from cyxla.nn.activations import (
     tanh,
 )
 from cyxla.nn.attention import dot_product_attention
-from cyxla.nn.softmax import log1mexp, log_softmax, logmeanexp, logsumexp, one_hot, softmax, standardize
+from cyxla.nn.normalization import log1mexp, log_softmax, logmeanexp, logsumexp, one_hot, softmax, standardize
 
 __all__ = [
     "celu",

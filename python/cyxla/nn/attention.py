@@ -5,7 +5,7 @@ import numpy as np
 import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._engine.array import asarray
-from cyxla.nn.softmax import logsumexp, softmax
+from cyxla.nn.normalization import logsumexp, softmax
 
 
 def _check(name, x, shape):

@@ -15,8 +15,8 @@ from cyxla._engine.array import Array
 from cyxla.lax._util import canonicalize_shape
 from cyxla.numpy.promotion import requested_dtype
 from cyxla.random._arguments import place
-from cyxla.random.bits import subkeys
 from cyxla.random.keys import single_key
+from cyxla.random.uniform_family import subkeys
 
 
 @runtime_checkable

@@ -10,7 +10,6 @@ program. Programs make one key from a seed, split it, and use each of the new ke
 (3,)
 """
 
-from cyxla.random.bits import bernoulli, bits, rademacher, randint, uniform
 from cyxla.random.continuous import (
     cauchy,
     double_sided_maxwell,
@@ -29,7 +28,7 @@ from cyxla.random.continuous import (
     weibull_min,
 )
 from cyxla.random.discrete import binomial, categorical, geometric, multinomial, poisson
-from cyxla.random.gamma import (
+from cyxla.random.gamma_family import (
     ball,
     beta,
     chisquare,
@@ -54,6 +53,7 @@ from cyxla.random.keys import (
 )
 from cyxla.random.multivariate import multivariate_normal, orthogonal
 from cyxla.random.permute import choice, permutation
+from cyxla.random.uniform_family import bernoulli, bits, rademacher, randint, uniform
 
 __all__ = [
     "PRNGKey",

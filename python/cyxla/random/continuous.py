@@ -11,8 +11,8 @@ from cyxla._core.config import config
 from cyxla._transform.jit import jit
 from cyxla.numpy.promotion import kind, requested_dtype
 from cyxla.random._arguments import broadcast_shape, float_dtype, full_rank, parameter_shape, place, sample_shape
-from cyxla.random.bits import _rademacher, _uniform, subkeys, uniform_of
 from cyxla.random.keys import single_key
+from cyxla.random.uniform_family import _rademacher, _uniform, subkeys, uniform_of
 
 # normal ---------------------------------------------------------------------------------------------------------------
 
@@ -83,13 +83,17 @@ def truncated_normal(key, lower, upper, shape=None, dtype=None, *, out_sharding=
     return place(_truncated_normal(key, lower, upper, shape, dtype), out_sharding)
 
 
+@partial(jit, static_argnums=(2, 3), inline=True)
+def _lognormal(key, sigma, shape, dtype):
+    sigma = jnp.broadcast_to(lax.convert_element_type(sigma, dtype), shape)
+    return lax.exp(lax.mul(_normal(key, shape, dtype), sigma))
+
+
 def lognormal(key, sigma=np.float32(1), shape=None, dtype=None, *, out_sharding=None):
     """Samples of the exponential of normal variables of standard deviation `sigma`."""
     key = single_key("lognormal", key)
     dtype = float_dtype("lognormal", dtype)
-    shape = parameter_shape("lognormal", shape, sigma)
-    sigma = jnp.broadcast_to(lax.convert_element_type(sigma, dtype), shape)
-    return place(lax.exp(lax.mul(_normal(key, shape, dtype), sigma)), out_sharding)
+    return place(_lognormal(key, sigma, parameter_shape("lognormal", shape, sigma), dtype), out_sharding)
 
 
 # of one uniform sample ------------------------------------------------------------------------------------------------
@@ -247,10 +251,14 @@ def _triangular(key, left, mode, right, shape, dtype):
 # of several -----------------------------------------------------------------------------------------------------------
 
 
-@partial(jit, static_argnums=(1, 2))
+@jit
+def _norms(z):
+    return lax.sqrt(lax.reduce_sum(lax.mul(z, z), (z.ndim - 1,)))
+
+
 def _maxwell(key, shape, dtype):
-    z = _normal(key, (*shape, 3), dtype)
-    return lax.sqrt(lax.reduce_sum(lax.mul(z, z), (len(shape),)))
+    # Two programs: XLA would sum in another way if it saw the whole, and the last bit would differ from jax's.
+    return _norms(_normal(key, (*shape, 3), dtype))
 
 
 def maxwell(key, shape=(), dtype=None, *, out_sharding=None):
@@ -260,12 +268,10 @@ def maxwell(key, shape=(), dtype=None, *, out_sharding=None):
     return place(_maxwell(key, sample_shape(shape), dtype), out_sharding)
 
 
-@partial(jit, static_argnums=(3, 4))
-def _double_sided_maxwell(key, loc, scale, shape, dtype):
-    for_size, for_sign = subkeys(key)
-    x = lax.mul(_rademacher(for_sign, shape, dtype), _maxwell(for_size, shape, dtype))
-    loc, scale = (full_rank(lax.convert_element_type(x, dtype), len(shape)) for x in (loc, scale))
-    return x * scale + loc
+@jit
+def _signed(sign, size, loc, scale):
+    loc, scale = (full_rank(lax.convert_element_type(x, size.dtype), size.ndim) for x in (loc, scale))
+    return lax.mul(sign, size) * scale + loc
 
 
 def double_sided_maxwell(key, loc, scale, shape=(), dtype=None):
@@ -276,7 +282,9 @@ def double_sided_maxwell(key, loc, scale, shape=(), dtype=None):
     key = single_key("double_sided_maxwell", key)
     dtype = float_dtype("double_sided_maxwell", dtype)
     parameters = broadcast_shape(np.shape(loc), np.shape(scale))
-    return _double_sided_maxwell(key, loc, scale, (sample_shape(shape) or parameters) + parameters, dtype)
+    shape = (sample_shape(shape) or parameters) + parameters
+    for_size, for_sign = subkeys(key)
+    return _signed(_rademacher(for_sign, shape, dtype), _maxwell(for_size, shape, dtype), loc, scale)
 
 
 @partial(jit, static_argnums=(2, 3))

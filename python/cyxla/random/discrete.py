@@ -20,9 +20,9 @@ from cyxla.random._arguments import (
     place,
     sample_shape,
 )
-from cyxla.random.bits import _uniform, subkeys
 from cyxla.random.continuous import _gumbel, gumbel_mode
 from cyxla.random.keys import random_split_p, single_key
+from cyxla.random.uniform_family import _uniform, subkeys
 
 
 def categorical(key, logits, axis=-1, shape=None, replace=True, mode=None, *, out_sharding=None):

@@ -12,9 +12,9 @@ from cyxla._transform.jit import jit
 from cyxla.lax._util import canonicalize_axis
 from cyxla.numpy.promotion import kind
 from cyxla.random._arguments import array_argument, place
-from cyxla.random.bits import randint, random_bits, subkeys, uniform
 from cyxla.random.continuous import gumbel
 from cyxla.random.keys import KeyType, single_key
+from cyxla.random.uniform_family import randint, random_bits, subkeys, uniform
 
 
 @partial(jit, static_argnums=(2,))

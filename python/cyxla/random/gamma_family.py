@@ -20,9 +20,9 @@ from cyxla._transform.jit import jit
 from cyxla._transform.lower import lower_fun
 from cyxla.lax._util import batch_size, to_front
 from cyxla.random._arguments import array_argument, float_dtype, parameter_shape, place, sample_shape
-from cyxla.random.bits import _rademacher, subkeys, uniform_of
 from cyxla.random.continuous import _exponential, _normal, normal_of
 from cyxla.random.keys import random_split_p, single_key, unwrap, wrap
+from cyxla.random.uniform_family import _rademacher, subkeys, uniform_of
 
 
 def _select_keys(which, new, old):
