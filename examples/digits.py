@@ -115,7 +115,9 @@ def train(key, data, test_data, epochs):
             )
             losses.append(float(value))
             seconds.append(time.perf_counter() - start)
-        bar.set_postfix(loss=f"{np.mean(losses[-batches:]):.3f}", test=f"{accuracy(params, *test_data):.1%}")
+        bar.set_postfix(
+            refresh=False, loss=f"{np.mean(losses[-batches:]):.3f}", test=f"{accuracy(params, *test_data):.1%}"
+        )
     return params, losses, seconds
 
 
