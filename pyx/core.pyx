@@ -10,7 +10,7 @@ from libc.math cimport copysign
 from cyxla._engine.array cimport Array, ArrayImpl, aval_of, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array, with_code
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, code_dtype, info,
+    BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, code_dtype, info,
 )
 from cyxla._engine.source cimport Location, user_location
 from cyxla._engine.source import line_of
@@ -30,7 +30,7 @@ cdef object eager = None          # (primitive, args, params) -> results; instal
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
 
 KINDS = {None: GENERAL, "elementwise": ELEMENTWISE, "compare": COMPARE}
-ACCEPTS = {"b": KIND_BOOL, "i": KIND_SIGNED, "u": KIND_UNSIGNED, "f": KIND_FLOAT, "c": KIND_COMPLEX}
+ACCEPTS = {"b": KIND_BOOL, "i": KIND_SIGNED, "u": KIND_UNSIGNED, "f": KIND_FLOAT, "c": KIND_COMPLEX, "e": KIND_EXTENDED}
 
 
 def install_eager(function):
@@ -324,7 +324,8 @@ cdef inline object distinct(object value):
 
 cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
     aval = aval_of(args[position])
-    letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex"}
+    letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex",
+               "e": "extended"}
     wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
     raise TypeError(f"{primitive.name} does not accept dtype {aval.dtype} at position {position}: it takes {wanted} "
                     f"operands; convert the operand with .astype(...)")

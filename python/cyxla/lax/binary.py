@@ -364,10 +364,10 @@ def _comparison(name, accepts, direction, total_order=False):
     return Primitive(name, kind="compare", accepts=accepts, lower=rule, differentiable=False)
 
 
-eq_p = _comparison("eq", "biufc", "EQ")
+eq_p = _comparison("eq", "biufce", "EQ")
 eq = StrictOp(eq_p, "eq", "Elementwise x == y.")
 
-ne_p = _comparison("ne", "biufc", "NE")
+ne_p = _comparison("ne", "biufce", "NE")
 ne = StrictOp(ne_p, "ne", "Elementwise x != y.")
 
 ge_p = _comparison("ge", "biuf", "GE")

@@ -1,4 +1,4 @@
-"""Lowering of operations that move elements about, for arrays of extended dtypes such as typed PRNG keys.
+"""Lowering for arrays of extended dtypes such as typed PRNG keys, of what moves elements about and of equality.
 
 To traces and jaxprs such an array is one like any other. A program computes with its physical array, which has further
 trailing dimensions; so the parameters of the operation get entries for these, and its own lowering rule does the rest.
@@ -8,6 +8,7 @@ import numpy as np
 
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.dtypes import dtype_code
+from cyxla.lax.binary import eq_p, ne_p
 from cyxla.lax.convert import copy_p, optimization_barrier_p
 from cyxla.lax.gather_scatter import GatherDimensionNumbers, ScatterDimensionNumbers, gather_p, scatter_p
 from cyxla.lax.pieces import concatenate_p, split_p, stack_p, tile_p, unstack_p
@@ -156,8 +157,36 @@ def _extended_rule(rule, rewrite):
     return lower
 
 
+def _comparison_rule(rule, combine, neutral):
+    """Two elements are equal where all the numbers that represent them are."""
+
+    def lower(ctx, x, y):
+        avals, (out,) = ctx.avals_in, ctx.avals_out
+        if not is_extended(avals[0]):
+            return rule(ctx, x, y)
+        names, tail = [], _trailing(avals[0])
+        wide = shaped_array(out.shape + tail, avals[0].physical().code, False)
+        for name, aval in ((x, avals[0]), (y, avals[1])):
+            dims = tuple(range(out.ndim - aval.ndim, out.ndim + len(tail)))
+            names.append(ctx.broadcast(name, aval.physical(), wide, dims))
+        parts = shaped_array(wide.shape, out.code, False)
+        ctx.avals_in, ctx.avals_out = (wide, wide), (parts,)
+        result = rule(ctx, *names)
+        start = ctx.constant(neutral, shaped_array((), out.code, False))
+        over = ", ".join(map(str, range(out.ndim, parts.ndim)))
+        return ctx.op(
+            f"stablehlo.reduce({result} init: {start}) applies stablehlo.{combine} across dimensions = [{over}] : "
+            f"({parts.mlir}, tensor<i1>) -> {out.mlir}"
+        )
+
+    return lower
+
+
 def install() -> None:
-    """Gives these primitives lowering rules for extended dtypes. The module that makes the first such dtype calls it."""
+    """Gives the primitives above rules for extended dtypes; called by the module that makes the first such dtype."""
+    if _REWRITES:
+        eq_p.lower = _comparison_rule(eq_p.lower, "and", True)
+        ne_p.lower = _comparison_rule(ne_p.lower, "or", False)
     while _REWRITES:
         primitive, rewrite = _REWRITES.popitem()
         primitive.lower = _extended_rule(primitive.lower, rewrite)
