@@ -3,7 +3,7 @@ from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport Jaxpr, Primitive, Trace, Tracer, Var
 
 cdef class StagingTracer(Tracer):
-    cdef readonly Var var
+    cdef Var var             # not visible from Python: arrays have a method of that name
 
 cdef class StagingTrace(Trace):
     cdef list invars

@@ -204,9 +204,15 @@ cdef PyObject* elementwise_vectorcall(PyObject* callable, PyObject* const* args,
 
 
 cdef object call_slow(Elementwise op, tuple args, dict kwargs):
-    bound = op.__signature__.bind(*args, **kwargs)
-    arguments = dict(bound.arguments)
-    operands = list(arguments.values())[:op.nin]
+    arguments = op.__signature__.bind(*args, **kwargs).arguments
+    for name in ("out", "where"):
+        if arguments.pop(name, None) is not None:
+            raise NotImplementedError(f"{name} argument of {op.fields['name']} is not supported: arrays are immutable, "
+                                      "use the returned array")
+    operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
+    if len(operands) != op.nin:
+        raise TypeError(f"{op.fields['name']}() takes {op.nin} positional argument{'s' if op.nin > 1 else ''} but "
+                        f"{len(operands)} were given")
     if op.nin == 2:
         return apply_binary(op, operands[0], operands[1])
     return apply_unary(op, operands[0])

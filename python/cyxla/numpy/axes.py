@@ -3,6 +3,8 @@
 import math
 import operator
 
+from numpy.exceptions import AxisError
+
 from cyxla import lax
 from cyxla._engine.array import Array
 
@@ -10,7 +12,7 @@ _bind_broadcast = lax.broadcast_in_dim_p.bind
 
 
 def canonical_axis(axis, ndim):
-    """``axis`` counted from the front; ValueError where it is out of bounds."""
+    """``axis`` counted from the front; AxisError (a ValueError and IndexError) where it is out of bounds."""
     if axis.__class__ is not int:
         axis = operator.index(axis)
     if axis < 0:
@@ -20,7 +22,7 @@ def canonical_axis(axis, ndim):
         axis -= ndim
     elif axis < ndim:
         return axis
-    raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+    raise AxisError(axis, ndim)
 
 
 def canonical_axes(axis, ndim):

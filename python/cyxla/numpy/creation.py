@@ -137,7 +137,10 @@ def _from_sequence(value, dtype):
             raise TypeError(f"Cannot concatenate arrays of different shapes: {error}") from None
     from .joining import stack
 
-    return stack([from_value(item, dtype) for item in value])
+    rows = [from_value(item, dtype) for item in value]
+    if any(row.shape != rows[0].shape for row in rows):
+        raise TypeError(f"Cannot concatenate arrays of different shapes: {', '.join([str(x.shape) for x in rows])}")
+    return stack(rows)
 
 
 def _on_host(value, dtype):
@@ -315,6 +318,8 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     [2 5 8]
     """
     device = out_sharding if device is None else device
+    if start is None:
+        raise TypeError("arange requires numbers, got None as its first argument")
     if dtype is None:
         dtype = common_dtype(*[value for value in (start, stop, step) if value is not None])[0]
         if kind(dtype) == "b":

@@ -23,6 +23,7 @@ from .promotion import (
     promote_inexact,
     promote_numeric,
     real_dtype,
+    strong,
 )
 
 _LOG10_E = math.log10(math.e)
@@ -312,7 +313,8 @@ def power(x1, x2, /):
         if exponent_kind == "b":
             x2 = convert(x2, default_int())
         x1, x2 = broadcast_together(asarray(x1), asarray(x2))
-        return lax.pow(x1, x2)
+        result = lax.pow(x1, x2)
+        return result if x2.weak_type else strong(result)
     return _integer_power(*promote_numeric(x1, x2))
 
 

@@ -97,12 +97,11 @@ def copysign(x1, x2, /):
 
 
 def modf(x, /, out=None):
-    """(fractional part, whole part) of x, both with the sign of x."""
+    """(fractional part, whole part) of x, both with the sign of x; (NaN, x) for infinite x."""
     no_out(out, "modf")
     (x,) = promote_inexact(x)
     whole = select(_greater_equal(x, 0), floor(x), ceil(x))
-    fraction = select(ufuncs.equal(lax.abs(x), np.inf), convert(0, x.dtype, x.weak_type), x - whole)
-    return fraction, whole
+    return x - whole, whole
 
 
 def frexp(x, /):

@@ -7,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla._transform.vmap import vmap
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis, canonical_shape
@@ -20,8 +21,6 @@ _SIGNATURE = re.compile(rf"^{_CORE}(?:,{_CORE})*->{_CORE}(?:,{_CORE})*$")
 
 
 def _vmap(function, in_axes, out_axes=0):
-    from cyxla import vmap
-
     return vmap(function, in_axes=in_axes, out_axes=out_axes)
 
 

@@ -393,9 +393,7 @@ def insert(arr, obj, values, axis=None):
     positions = np.atleast_1d(positions).astype(np.int64)
     if positions.ndim > 1:
         raise ValueError(f"jnp.insert(): obj must be a slice, a one-dimensional array, or a scalar; got {obj}")
-    if positions.size and (positions.min() < -length or positions.max() > length):
-        raise IndexError(f"index out of bounds for insertion into axis {axis} with size {length}")
-    positions = np.where(positions < 0, positions + length, positions)
+    positions = np.clip(np.where(positions < 0, positions + length, positions), 0, length)
     if positions.size == 1:
         if scalar_position and new.ndim:
             new = moveaxis(new, 0, axis) if new.ndim == x.ndim else new

@@ -21,7 +21,11 @@ def _on_host(x):
 
 get_printoptions = np.get_printoptions
 printoptions = np.printoptions
-set_printoptions = np.set_printoptions
+
+
+def set_printoptions(*args, **kwargs):
+    """Sets NumPy's print options, which arrays of this package obey."""
+    np.set_printoptions(*args, **kwargs)
 
 
 def save(file, arr, allow_pickle=True):

@@ -11,30 +11,7 @@ from .creation import array
 from .elementwise import select
 from .promotion import convert, default_int, kind, promote_inexact, strong
 
-_METHODS = (
-    "linear",
-    "lower",
-    "higher",
-    "midpoint",
-    "nearest",
-    "inverted_cdf",
-    "averaged_inverted_cdf",
-    "closest_observation",
-    "interpolated_inverted_cdf",
-    "hazen",
-    "weibull",
-    "median_unbiased",
-    "normal_unbiased",
-)
-
-# Methods of Hyndman and Fan that interpolate at the virtual index n*q + alpha + q*(1 - alpha - beta) - 1.
-_ALPHA_BETA = {
-    "interpolated_inverted_cdf": (0.0, 1.0),
-    "hazen": (0.5, 0.5),
-    "weibull": (0.0, 0.0),
-    "median_unbiased": (1 / 3, 1 / 3),
-    "normal_unbiased": (3 / 8, 3 / 8),
-}
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
 
 
 def quantile(
@@ -109,11 +86,13 @@ def _checked(name, a, q, axis, out, overwrite_input, method, keepdims, weights, 
         raise ValueError(f"jax.numpy.{name} does not support overwrite_input=True or out != None")
     if method not in _METHODS:
         raise ValueError(f"method must be one of {_METHODS}, got {method!r}")
+    if asarray(q).ndim > 1:
+        raise ValueError(f"q must have rank <= 1, got shape {asarray(q).shape}")
     if kind(asarray(a).dtype) == "c" or kind(asarray(q).dtype) == "c":
         raise ValueError(f"{name} does not support complex inputs: they have no order")
     if weights is not None:
         if method != "inverted_cdf":
-            raise ValueError("weights can only be used with method='inverted_cdf'")
+            raise NotImplementedError(f"{method} doesn't support weights. Only method 'inverted_cdf' supports weights.")
         if skip_nan:
             a, w = promote_inexact(a, weights)
             missing = ufuncs.not_equal(a, a)
@@ -170,14 +149,11 @@ def _quantile(a, q, axis, method, keepdims, skip_nan):
         count = broadcast(count, target)
         last = ufuncs.subtract(count, 1)
         total = count
-    if method in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation"):
-        low, high, weight = _discontinuous(method, q, total)
+    if method == "inverted_cdf":
+        low = high = ufuncs.subtract(lax.ceil(ufuncs.multiply(q, total)), 1)
+        weight = None
     else:
-        if method in _ALPHA_BETA:
-            alpha, beta = _ALPHA_BETA[method]
-            position = total * q + (alpha + q * (1 - alpha - beta)) - 1
-        else:
-            position = ufuncs.multiply(q, last)
+        position = ufuncs.multiply(q, last)
         low, high = lax.floor(position), lax.ceil(position)
         weight = ufuncs.subtract(position, low)
     zero = convert(0.0, dtype)
@@ -186,7 +162,7 @@ def _quantile(a, q, axis, method, keepdims, skip_nan):
     high = ufuncs.minimum(ufuncs.maximum(high, zero), upper)
     low_value = _gather_last(columns, convert(low, default_int()))
     high_value = _gather_last(columns, convert(high, default_int()))
-    if method == "lower":
+    if method in ("lower", "inverted_cdf"):
         result = low_value
     elif method == "higher":
         result = high_value
@@ -197,26 +173,6 @@ def _quantile(a, q, axis, method, keepdims, skip_nan):
     else:
         result = ufuncs.add(ufuncs.multiply(low_value, ufuncs.subtract(1, weight)), ufuncs.multiply(high_value, weight))
     return lax.reshape(result, target[: len(target) - columns.ndim + 1] + shape)
-
-
-def _discontinuous(method, q, total):
-    """(low, high, weight of high) of the methods that choose observations instead of interpolating."""
-    position = ufuncs.multiply(q, total)
-    if method == "closest_observation":
-        position = position - 0.5
-    low = lax.floor(position)
-    fraction = position - low
-    zero, one = lax.full_like(fraction, 0), lax.full_like(fraction, 1)
-    exact = ufuncs.equal(fraction, 0)
-    if method == "inverted_cdf":
-        weight = select(exact, zero, one)
-    elif method == "averaged_inverted_cdf":
-        weight = select(exact, lax.full_like(fraction, 0.5), one)
-    else:
-        # At a tie the neighbour whose number is even is taken.
-        odd = ufuncs.equal(lax.rem(low, lax.full_like(low, 2)), 1)
-        weight = select(ufuncs.logical_and(exact, ufuncs.logical_not(odd)), zero, one)
-    return low - 1, low, weight
 
 
 def _like_operand(weights, x, axis):

@@ -4,6 +4,7 @@ float16 and bfloat16 are accumulated in float32; small integers are summed in th
 are in nanreductions.py.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -30,6 +31,8 @@ from .promotion import (
 )
 
 _BOOL = np.dtype(bool)
+_bind_sum = functools.partial(lax.reduce_sum_p.bind, out_sharding=None)
+_bind_prod = lax.reduce_prod_p.bind
 _bind_argmax = lax.argmax_p.bind
 _bind_argmin = lax.argmin_p.bind
 
@@ -58,7 +61,7 @@ def _summation_dtype(dtype, requested, promote_integers):
     return dtype
 
 
-def _accumulate(name, primitive, combine, identity, a, axis, dtype, out, keepdims, initial, where, promote_integers):
+def _accumulate(name, reduce, combine, identity, a, axis, dtype, out, keepdims, initial, where, promote_integers):
     if out is not None:
         no_out(out, name)
     x = asarray(a)
@@ -68,10 +71,10 @@ def _accumulate(name, primitive, combine, identity, a, axis, dtype, out, keepdim
     if x.dtype != compute:
         x = convert(x, compute)
     if where is not None:
-        x = select(_mask(where), x, convert(identity, compute))
+        x = select(_where(where, name), x, convert(identity, compute))
         shape = x.shape
     axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
-    x = primitive.bind(x, axes=axes, out_sharding=None)
+    x = reduce(x, axes=axes)
     if initial is not None:
         x = combine(_initial(initial, compute, name), x)
     if compute is not dtype:
@@ -84,6 +87,13 @@ def _accumulate(name, primitive, combine, identity, a, axis, dtype, out, keepdim
 def _mask(where):
     where = asarray(where)
     return where if where.dtype == _BOOL else ufuncs.not_equal(where, 0)
+
+
+def _where(where, name):
+    where = asarray(where)
+    if where.dtype != _BOOL:
+        raise ValueError(f"jnp.{name}: where must be None or a boolean array; got dtype {where.dtype}")
+    return where
 
 
 def _initial(initial, dtype, name):
@@ -102,7 +112,7 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=
     >>> print(sum(np.array([[1, 2], [3, 4]]), axis=0))
     [4 6]
     """
-    return _accumulate("sum", lax.reduce_sum_p, ufuncs.add, 0, a, axis, dtype, out, keepdims, initial, where,
+    return _accumulate("sum", _bind_sum, ufuncs.add, 0, a, axis, dtype, out, keepdims, initial, where,
                        promote_integers)  # fmt: skip
 
 
@@ -112,7 +122,7 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where
     >>> print(prod(np.array([2, 3, 4])))
     24
     """
-    return _accumulate("prod", lax.reduce_prod_p, ufuncs.multiply, 1, a, axis, dtype, out, keepdims, initial, where,
+    return _accumulate("prod", _bind_prod, ufuncs.multiply, 1, a, axis, dtype, out, keepdims, initial, where,
                        promote_integers)  # fmt: skip
 
 
@@ -140,7 +150,7 @@ def _extreme(name, reduce, combine, a, axis, out, keepdims, initial, where):
                 f"reduction operation {name} does not have an identity, so to use a where mask one has to specify "
                 "'initial'"
             )
-        x = select(_mask(where), x, convert(_extreme_identity(x.dtype, name == "max"), x.dtype))
+        x = select(_where(where, name), x, convert(_extreme_identity(x.dtype, name == "max"), x.dtype))
         shape = x.shape
     axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
     if initial is None:
@@ -174,7 +184,7 @@ def _reduce_max(x, axes):
         return lax.reduce_or(x, axes)
     if letter == "c":
         return _complex_extreme(x, axes, True)
-    return lax.reduce_max_p.bind(x, axes=axes, out_sharding=None)
+    return lax.reduce_max_p.bind(x, axes=axes)
 
 
 def _reduce_min(x, axes):
@@ -183,7 +193,7 @@ def _reduce_min(x, axes):
         return lax.reduce_and(x, axes)
     if letter == "c":
         return _complex_extreme(x, axes, False)
-    return lax.reduce_min_p.bind(x, axes=axes, out_sharding=None)
+    return lax.reduce_min_p.bind(x, axes=axes)
 
 
 def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
@@ -217,7 +227,7 @@ def _truth(name, reduce, identity, a, axis, out, keepdims, where):
         no_out(out, name)
     x = _mask(a)
     if where is not None:
-        x = select(_mask(where), x, convert(identity, _BOOL))
+        x = select(_where(where, name), x, convert(identity, _BOOL))
     shape = x.shape
     axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
     x = reduce(x, axes)
@@ -248,7 +258,7 @@ def axis_size(shape, axes):
 
 def count_where(where, shape, axes, dtype, keepdims):
     """How many elements of a reduction the mask selects, as ``dtype``."""
-    return sum(broadcast(_mask(where), shape), axes, dtype, keepdims=keepdims)
+    return sum(broadcast(_where(where, "mean"), shape), axes, dtype, keepdims=keepdims)
 
 
 def _mean_dtypes(x, dtype):

@@ -133,6 +133,8 @@ def take_along_axis(arr, indices, axis=-1, mode=None, fill_value=None, *, wrap_n
     )
     x = broadcast(x, batch[:axis] + (length,) + batch[axis + 1 :])
     indices = broadcast(indices, batch[:axis] + (indices.shape[axis],) + batch[axis + 1 :])
+    if 0 in batch:
+        return lax.full(indices.shape, 0, x.dtype)
     others = tuple([i for i in range(x.ndim) if i != axis])
     dimensions = lax.GatherDimensionNumbers(
         offset_dims=(),

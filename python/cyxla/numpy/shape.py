@@ -5,6 +5,7 @@ import math
 import operator
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray, typeof
@@ -56,16 +57,11 @@ def resolved_shape(x, new_shape):
             known *= n
     if unknown >= 0:
         if known == 0 or total % known:
-            if known == 0 and total == 0:
-                missing = 0
-            else:
-                raise TypeError(
-                    f"cannot reshape array of shape {x.shape} (size {total}) into shape {new_shape} because the "
-                    f"product of specified axis sizes ({known}) does not evenly divide {total}"
-                )
-        else:
-            missing = total // known
-        return new_shape[:unknown] + (missing,) + new_shape[unknown + 1 :]
+            raise TypeError(
+                f"cannot reshape array of shape {x.shape} (size {total}) into shape {new_shape} because the "
+                f"product of specified axis sizes ({known}) does not evenly divide {total}"
+            )
+        return (*new_shape[:unknown], total // known, *new_shape[unknown + 1 :])
     if known != total:
         raise TypeError(f"cannot reshape array of shape {x.shape} (size {total}) into shape {new_shape} (size {known})")
     return new_shape
@@ -174,7 +170,7 @@ def _each_axis(axis, ndim):
     if isinstance(axis, (tuple, list)):
         axes = tuple([canonical_axis(operator.index(a), ndim) for a in axis])
         if len(set(axes)) != len(axes):
-            raise ValueError(f"repeated axis: {axis}")
+            raise TypeError(f"repeated axis: {axis}")
         return axes
     return (canonical_axis(axis, ndim),)
 
@@ -204,7 +200,7 @@ def expand_dims(a, axis):
     if axis.__class__ is int:
         n = len(old)
         if not -n - 1 <= axis <= n:
-            raise ValueError(f"axis {axis} is out of bounds for array of dimension {n + 1}")
+            raise AxisError(axis, n + 1)
         i = axis if axis >= 0 else axis + n + 1
         return _with_ones(a, old[:i] + (1,) + old[i:], (*range(i), *range(i + 1, n + 1)))
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (operator.index(axis),)

@@ -25,8 +25,6 @@ _IDENTITIES = {
     "bitwise_and": -1,
     "bitwise_or": 0,
     "bitwise_xor": 0,
-    "logaddexp": -np.inf,
-    "logaddexp2": -np.inf,
 }
 _REDUCTIONS = {
     "add": reductions.sum,
@@ -304,6 +302,10 @@ def _reduceat(f, a, indices, axis=0, dtype=None, out=None):
 def frompyfunc(func, /, nin, nout, *, identity=None):
     """A ufunc of a Python function of scalars."""
     return ufunc(func, nin, nout, identity=identity)
+
+
+logaddexp = ufunc(elementwise.logaddexp, 2, 1, identity=-np.inf, call=elementwise.logaddexp)
+logaddexp2 = ufunc(elementwise.logaddexp2, 2, 1, identity=-np.inf, call=elementwise.logaddexp2)
 
 
 def _nargs(f):

@@ -11,12 +11,25 @@ from cyxla._engine.ufunc import UFunc
 _FULL = "(*args, out=None, where=None)"
 
 # Arithmetic: dtypes as they promote. On bools, addition is "or" and multiplication is "and".
-add = UFunc("add", lax.add_p, "numeric", bool_primitive=lax.or_p, doc="Elementwise sum x + y.")
-subtract = UFunc("subtract", lax.sub_p, "numeric", doc="Elementwise difference x - y; bools are refused.")
-multiply = UFunc("multiply", lax.mul_p, "numeric", bool_primitive=lax.and_p, doc="Elementwise product x * y.")
-maximum = UFunc("maximum", lax.max_p, "numeric", bool_primitive=lax.or_p, doc="Elementwise larger value; NaN wins.")
-minimum = UFunc("minimum", lax.min_p, "numeric", bool_primitive=lax.and_p, doc="Elementwise smaller value; NaN wins.")
-negative = UFunc("negative", lax.neg_p, "numeric", nin=1, doc="Elementwise -x; bools are refused.")
+add = UFunc("add", lax.add_p, "numeric", bool_primitive=lax.or_p, signature=_FULL, doc="Elementwise sum x + y.")
+subtract = UFunc(
+    "subtract", lax.sub_p, "numeric", signature=_FULL, doc="Elementwise difference x - y; bools are refused."
+)
+multiply = UFunc(
+    "multiply", lax.mul_p, "numeric", bool_primitive=lax.and_p, signature=_FULL, doc="Elementwise product x * y."
+)
+maximum = UFunc(
+    "maximum", lax.max_p, "numeric", bool_primitive=lax.or_p, signature=_FULL, doc="Elementwise larger value; NaN wins."
+)
+minimum = UFunc(
+    "minimum",
+    lax.min_p,
+    "numeric",
+    bool_primitive=lax.and_p,
+    signature=_FULL,
+    doc="Elementwise smaller value; NaN wins.",
+)
+negative = UFunc("negative", lax.neg_p, "numeric", nin=1, signature=_FULL, doc="Elementwise -x; bools are refused.")
 
 # Results are floating point or complex; integers and bools are converted first.
 divide = true_divide = UFunc("divide", lax.div_p, "inexact", doc="Elementwise quotient x / y in floating point.")
@@ -49,15 +62,19 @@ nextafter = UFunc("nextafter", lax.nextafter_p, "inexact", doc="The next represe
 equal = UFunc("equal", lax.eq_p, "compare", doc="Elementwise x == y.")
 not_equal = UFunc("not_equal", lax.ne_p, "compare", doc="Elementwise x != y.")
 
-logical_and = UFunc("logical_and", lax.and_p, "logical", doc="Elementwise truth of both x and y.")
-logical_or = UFunc("logical_or", lax.or_p, "logical", doc="Elementwise truth of x or y.")
-logical_xor = UFunc("logical_xor", lax.xor_p, "logical", doc="Elementwise truth of exactly one of x and y.")
+logical_and = UFunc("logical_and", lax.and_p, "logical", signature=_FULL, doc="Elementwise truth of both x and y.")
+logical_or = UFunc("logical_or", lax.or_p, "logical", signature=_FULL, doc="Elementwise truth of x or y.")
+logical_xor = UFunc(
+    "logical_xor", lax.xor_p, "logical", signature=_FULL, doc="Elementwise truth of exactly one of x and y."
+)
 logical_not = UFunc("logical_not", lax.not_p, "logical", nin=1, doc="Elementwise falsehood of x.")
 
 # Integers and bools only.
-bitwise_and = UFunc("bitwise_and", lax.and_p, "bitwise", doc="Bitwise and of integers or bools.")
-bitwise_or = UFunc("bitwise_or", lax.or_p, "bitwise", doc="Bitwise or of integers or bools.")
-bitwise_xor = UFunc("bitwise_xor", lax.xor_p, "bitwise", doc="Bitwise exclusive or of integers or bools.")
+bitwise_and = UFunc("bitwise_and", lax.and_p, "bitwise", signature=_FULL, doc="Bitwise and of integers or bools.")
+bitwise_or = UFunc("bitwise_or", lax.or_p, "bitwise", signature=_FULL, doc="Bitwise or of integers or bools.")
+bitwise_xor = UFunc(
+    "bitwise_xor", lax.xor_p, "bitwise", signature=_FULL, doc="Bitwise exclusive or of integers or bools."
+)
 bitwise_not = bitwise_invert = invert = UFunc(
     "bitwise_not", lax.not_p, "bitwise", nin=1, doc="Bitwise complement of integers or bools."
 )
