@@ -542,6 +542,17 @@ cdef ShapedArray aval_of(object value):
     raise TypeError(f"expected an array, a NumPy array or a number; got {value!r:.200} of type {kind.__name__}")
 
 
+def literal(value, int code, bint weak=False):
+    """A rank-0 constant of a dtype (given by its code), that jaxprs show as a literal; one object for equal scalars."""
+    kind = type(value)
+    if kind is int or kind is float or kind is bool or kind is complex:
+        return scalar_literal(value, code, weak)
+    host = np_asarray(value, dtype=code_dtype(code))
+    cdef ArrayImpl array = from_host(host, shaped_array(host.shape, code, weak))
+    array.literal_ = host.ndim == 0
+    return array
+
+
 def asarray(value, dtype=None):
     """`value` as an `Array`: Arrays unchanged, NumPy arrays and scalars under JAX's dtype rules.
 

@@ -5,14 +5,14 @@ from operator import index
 import numpy as np
 
 from cyxla import lax
-from cyxla._engine.array import Array, asarray
+from cyxla._engine.array import Array, asarray, literal
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.dtypes import code_dtype, dtype_code, dtype_table
 from cyxla._engine.staging import trace_flat
 
-# Letters of the kinds of dtypes, in the order of pyx/dtypes.pxd: b bool, i signed, u unsigned, f float, c complex, 0 float0;
-# 'e' stands for the extended dtypes.
+# Letters of the kinds of dtypes, in the order of pyx/dtypes.pxd: b bool, i signed, u unsigned, f float, c complex, 0
+# float0; 'e' stands for the extended dtypes.
 _ROWS = {row[0]: row for row in dtype_table().values()}
 _KINDS = {code: "biufc0"[row[1]] for code, row in _ROWS.items() if row[1] < 6}
 _REAL = {code: row[4] for code, row in _ROWS.items()}
@@ -155,21 +155,14 @@ def unbroadcast(ct, aval):
     return lax.reshape(lax.reduce_sum(ct, axes), shape)
 
 
-_constants = {}
-
-
 def scalar(value, code):
     """A rank-0 constant of a dtype, not weakly typed; jaxprs show it as a literal."""
-    return asarray(np.asarray(value, dtype=code_dtype(code)))
+    return literal(value, code)
 
 
 def scalar_like(x, value):
-    """A rank-0 constant of x's dtype; made once a dtype and value."""
-    code = x.aval.code
-    found = _constants.get((code, value))
-    if found is None:
-        found = _constants[code, value] = scalar(value, code)
-    return found
+    """A rank-0 constant of x's dtype."""
+    return literal(value, x.aval.code)
 
 
 def zeros_of(aval):
@@ -272,7 +265,7 @@ def inline(ctx, function, names, avals, cache):
 
 
 def region(ctx, function, avals, cache):
-    """The text of a region that computes a function of arrays (a list of results); `cache` keeps its traces by avals."""
+    """The text of a region that computes a function of arrays with a list of results; `cache` as for `inline`."""
     closed = cache.get(avals)
     if closed is None:
         closed = cache[avals] = ClosedJaxpr(*trace_flat(lambda args: list(function(*args)), avals))
