@@ -9,12 +9,20 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from examples_control import EXAMPLES as CONTROL
+from examples_control import INTERNAL
+from examples_indexing import EXAMPLES as INDEXING
 
 import cyxla
 from cyxla._engine.core import all_primitives
-from examples import EXAMPLES
+from examples import EXAMPLES as GENERAL
+
+EXAMPLES = [*GENERAL, *INDEXING, *CONTROL]
 
 warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
+
+# Programs here run once: what counts is that XLA compiles them fast, on either side in the same way.
+FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 def is_inexact(x):
@@ -119,7 +127,8 @@ def test_laws(example):
     out_types = [(a.shape, a.dtype) for a in expected_avals]
     program, operands = laws(cyxla, example, out_types)
     oracle, _ = laws(jax, example, out_types)
-    actual, expected = cyxla.jit(program)(*operands), jax.jit(oracle)(*operands)
+    expected = jax.jit(oracle, compiler_options=FAST_COMPILE)(*operands)
+    actual = cyxla.jit(program, compiler_options=FAST_COMPILE)(*operands)
     assert set(actual) == set(expected)
     for name, values in expected.items():
         for a, e in zip(actual[name], values, strict=True):
@@ -131,23 +140,21 @@ def test_laws(example):
 
 
 def test_every_primitive_has_an_example():
-    missing = sorted(set(all_primitives()) - {e.primitive for e in EXAMPLES})
+    missing = sorted(set(all_primitives()) - {e.primitive for e in EXAMPLES} - INTERNAL)
     assert not missing, f"add rows for these primitives to tests/lax/examples.py: {missing}"
 
 
+def equations(module, example):
+    traced = module.make_jaxpr(lambda *a: as_tuple(example.function(module.lax, *a)))(*example.operands)
+    return {e.primitive.name: e.params for e in traced.jaxpr.eqns}
+
+
 def test_examples_use_their_primitive():
-    """Names and parameters of equations are those of jax."""
+    """Names and parameters of equations are those of jax; those of calls and loops may hold more there."""
     for example in EXAMPLES:
-        if example.primitive == "add_any":
-            continue
-        ours = cyxla.make_jaxpr(lambda *a, e=example: as_tuple(e.function(cyxla.lax, *a)))(*example.operands)
-        theirs = jax.make_jaxpr(lambda *a, e=example: as_tuple(e.function(jax.lax, *a)))(*example.operands)
-        equations = {e.primitive.name: set(e.params) for e in ours.jaxpr.eqns}
-        assert example.primitive in equations, example.label
-        for equation in theirs.jaxpr.eqns:
-            if equation.primitive.name == example.primitive:
-                extra = equations[example.primitive] - set(equation.params)
-                left_out = {
-                    k for k in set(equation.params) - equations[example.primitive] if equation.params[k] is not None
-                }
-                assert not extra and not left_out, (example.label, extra, left_out)
+        name = example.primitive
+        ours, theirs = equations(cyxla, example), equations(jax, example)
+        assert name in ours or name == "add_any", example.label
+        if name in theirs and name in ours and example not in CONTROL:
+            left_out = {k for k, v in theirs[name].items() if k not in ours[name] and v is not None}
+            assert set(ours[name]) <= set(theirs[name]) and not left_out, example.label

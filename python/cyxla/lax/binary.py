@@ -1,8 +1,8 @@
 """Elementwise operations on two operands, a row each: name, accepted kinds of dtypes, lowering, derivatives.
 
-Kinds: b bool, i signed and u unsigned integer, f float, c complex. Operands have one dtype and equal shapes, or one of them
-is a scalar. A derivative maps `(t, ans, x, y)`, the tangent of its operand, the result and the operands, to its part of the
-result's tangent. Special functions are in special.py.
+Kinds: b bool, i signed and u unsigned integer, f float, c complex. Operands have one dtype and equal shapes, or one of
+them is a scalar. A derivative maps `(t, ans, x, y)`, the tangent of its operand, the result and the operands, to its
+part of the result's tangent. Special functions are in special.py.
 """
 
 from cyxla import lax
@@ -136,8 +136,8 @@ def _pow_abstract(x, y):
         check_kind("pow", x, "fc", 0)
     if kinds[1] not in "iufc" or (kinds[1] in "fc" and x.code != y.code):
         raise TypeError(
-            "the first argument to pow must have an inexact dtype (float or complex), the second an integer dtype or the "
-            f"dtype of the first, got {short(x)} and {short(y)}"
+            "the first argument to pow must have an inexact dtype (float or complex), the second an integer dtype or "
+            f"the dtype of the first, got {short(x)} and {short(y)}"
         )
     if x.shape != y.shape and x.shape and y.shape:
         raise TypeError(f"pow got incompatible shapes for broadcasting: {x.shape}, {y.shape}.")

@@ -1,4 +1,4 @@
-"""Changing the dtype or the standing of values: conversions, bit casts, copies, and operations that only stop a pass."""
+"""Changing the dtype or the standing of values: conversions, bit casts, copies, barriers to transformations."""
 
 import warnings
 
@@ -72,8 +72,8 @@ convert_element_type_p.batch = batch_unary(convert_element_type_p)
 def convert_element_type(operand, new_dtype):
     """Converts values to another dtype.
 
-    Floats become integers by truncation, out-of-range values saturate and NaN becomes 0, as XLA does it; complex numbers
-    lose their imaginary part, with a warning; anything but 0 becomes True. The result is not weakly typed.
+    Floats become integers by truncation, out-of-range values saturate and NaN becomes 0, as XLA does it; complex
+    numbers lose their imaginary part, with a warning; anything but 0 becomes True. The result is not weakly typed.
 
     >>> from cyxla import lax
     >>> lax.convert_element_type(2.7, "int32")
@@ -83,7 +83,7 @@ def convert_element_type(operand, new_dtype):
 
 
 def convert(operand, code, weak_type):
-    """`convert_element_type` to the dtype of a code, with a chosen weak type; the operand itself if it has both already."""
+    """`convert_element_type` to a dtype code and weak type; the operand itself if it has both already."""
     if not isinstance(operand, Array):
         operand = as_operand(operand)
     aval = operand.aval
@@ -107,8 +107,8 @@ def _bitcast_abstract(x, new_dtype):
         if not shape or shape[-1] * old_bits != new_bits:
             last = shape[-1] if shape else 1
             raise ValueError(
-                f"Attempting to convert array of shape {shape} from {x.dtype} of size {old_bits} bits to {new_dtype} of "
-                f"size {new_bits} bits, but {last} * {old_bits} != {new_bits}"
+                f"Attempting to convert array of shape {shape} from {x.dtype} of size {old_bits} bits to {new_dtype} "
+                f"of size {new_bits} bits, but {last} * {old_bits} != {new_bits}"
             )
         shape = shape[:-1]
     elif old_bits > new_bits:
@@ -144,8 +144,8 @@ bitcast_convert_type_p = Primitive(
 def bitcast_convert_type(operand, new_dtype):
     """The same bits, read as another dtype.
 
-    To a narrower dtype each element becomes a new last axis; to a wider one the last axis is consumed and must hold exactly
-    the bits of one element (else ValueError). TypeError for bool and complex.
+    To a narrower dtype each element becomes a new last axis; to a wider one the last axis is consumed and must hold
+    exactly the bits of one element (else ValueError). TypeError for bool and complex.
 
     >>> from cyxla import lax
     >>> lax.bitcast_convert_type(1.0, "int32")

@@ -75,8 +75,8 @@ def broadcasted_iota(dtype, shape, dimension, *, out_sharding=None):
 def full(shape, fill_value, dtype=None, *, sharding=None):
     """An array filled with one value.
 
-    Without a dtype the result has that of `fill_value`, weakly typed for a Python scalar. TypeError for a `fill_value` that
-    is not a scalar, or for negative sizes.
+    Without a dtype the result has that of `fill_value`, weakly typed for a Python scalar. TypeError for a `fill_value`
+    that is not a scalar, or for negative sizes.
 
     >>> from cyxla import lax
     >>> lax.full((2,), 7, "float32")

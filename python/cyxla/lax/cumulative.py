@@ -157,7 +157,9 @@ def _bind(prim, operand, axis, reverse):
 
 
 def cumsum(operand, axis=0, reverse=False):
-    """Cumulative sum along an axis, from the end if `reverse`. ValueError for an axis that is negative or does not exist.
+    """Cumulative sum along an axis, from the end if `reverse`.
+
+    ValueError for an axis that is negative or does not exist.
 
     >>> import numpy as np
     >>> from cyxla import lax

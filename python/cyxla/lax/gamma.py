@@ -65,7 +65,7 @@ def _series(a, x, active):
 
 
 def _continued_fraction(a, x, active):
-    """Q(a, x) and its derivative in a, over the prefactor: Legendre's continued fraction of numerators p, denominators q."""
+    """Q(a, x) and its derivative in a, over the prefactor: Legendre's continued fraction, of ratios p / q."""
     eps = scalar_like(a, float(_limits(a).eps))
     big = scalar_like(a, 1 / float(_limits(a).eps))
     one, zero = lax.full_like(a, 1), lax.full_like(a, 0)

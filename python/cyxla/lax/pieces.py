@@ -171,8 +171,8 @@ pad_p = Primitive(
 def pad(operand, padding_value, padding_config):
     """Pads with a value: `padding_config` holds (low, high, interior) a dimension.
 
-    Negative low and high crop; interior is put between any two elements. TypeError for differing dtypes, ValueError for a
-    configuration that does not fit.
+    Negative low and high crop; interior is put between any two elements. TypeError for differing dtypes, ValueError for
+    a configuration that does not fit.
 
     >>> from cyxla import lax
     >>> lax.pad(lax.iota("int32", 3), 9, [(1, 0, 1)])

@@ -1,4 +1,4 @@
-"""Reductions over dimensions: sums, products, extrema, logical ones, argmax and argmin, and any computation by `reduce`."""
+"""Reductions over dimensions: sums, products, extrema, logical ones, argmax and argmin, and any computation."""
 
 from math import prod
 from operator import index
@@ -331,7 +331,8 @@ def _reduce_lower(ctx, *names, computation, jaxpr, dimensions):
     n = len(ctx.avals_out)
     results = ", ".join(a.mlir for a in ctx.avals_out)
     out = ctx.op(
-        f'"stablehlo.reduce"({", ".join(names)}) <{{dimensions = array<i64{_array(dimensions)}>}}> {ctx.region(jaxpr)} : '
+        f'"stablehlo.reduce"({", ".join(names)}) <{{dimensions = array<i64{_array(dimensions)}>}}> '
+        f"{ctx.region(jaxpr)} : "
         f"({', '.join(a.mlir for a in ctx.avals_in)}) -> ({results})",
         n,
     )
@@ -470,9 +471,9 @@ def monoid(table, computation, operand, init):
 def reduce(operands, init_values, computation, dimensions, out_sharding=None):
     """Reduces arrays over dimensions with a computation of two elements, from an initial value.
 
-    `operands` is an array or a tree of arrays of one shape, `init_values` the same tree of scalars, and `computation` maps
-    two such trees of scalars to one. It must be associative and the initial value its identity; the order of application is
-    open. ValueError where the trees differ.
+    `operands` is an array or a tree of arrays of one shape, `init_values` the same tree of scalars, and `computation`
+    maps two such trees of scalars to one. It must be associative and the initial value its identity; the order of
+    application is open. ValueError where the trees differ.
 
     >>> import numpy as np
     >>> from cyxla import lax

@@ -115,8 +115,8 @@ select_n_p = Primitive(
 def select_n(which, *cases):
     """Picks, element by element, the case that `which` numbers.
 
-    `which` is a bool (False picks the first case) or an integer array, a scalar or of the cases' shape; an integer out of
-    range gives an unspecified case. TypeError where shapes or dtypes differ, ValueError without a case.
+    `which` is a bool (False picks the first case) or an integer array, a scalar or of the cases' shape; an integer out
+    of range gives an unspecified case. TypeError where shapes or dtypes differ, ValueError without a case.
 
     >>> from cyxla import lax
     >>> lax.select_n(True, 1.0, 2.0)
@@ -168,9 +168,9 @@ def _masked(mask, t, ans):
 
 def _clamp_batch(args, dims):
     low, x, high = args
-    if dims[1] is not None and all(d == dims[1] or (d is None and b.ndim == 0) for b, d in zip(args, dims)):
-        if all(b.ndim in (0, x.ndim) for b in args):
-            return clamp_p.bind(*args), dims[1]
+    aligned = all(d == dims[1] or (d is None and b.ndim == 0) for b, d in zip(args, dims))
+    if dims[1] is not None and aligned and all(b.ndim in (0, x.ndim) for b in args):
+        return clamp_p.bind(*args), dims[1]
     size = batch_size(args, dims)
     x = to_front(x, dims[1], size)
     bounds = []

@@ -1,6 +1,7 @@
 """Changing the shape of an array without computing: broadcast, reshape, transpose, squeeze, reverse."""
 
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from operator import index
 
@@ -27,8 +28,8 @@ def _broadcast_in_dim_abstract(x, shape, broadcast_dimensions, sharding=None):
     ndim = x.ndim
     if ndim > len(shape):
         raise TypeError(
-            "broadcast_in_dim target broadcast shape must have equal or higher rank to the operand shape; got operand ndim "
-            f"{ndim} and target broadcast ndim {len(shape)}."
+            "broadcast_in_dim target broadcast shape must have equal or higher rank to the operand shape; got operand "
+            f"ndim {ndim} and target broadcast ndim {len(shape)}."
         )
     if len(broadcast_dimensions) != ndim:
         raise TypeError(
@@ -42,11 +43,11 @@ def _broadcast_in_dim_abstract(x, shape, broadcast_dimensions, sharding=None):
         )
     if any(n not in (1, shape[d]) for n, d in zip(x.shape, broadcast_dimensions)):
         raise TypeError(
-            "broadcast_in_dim operand dimension sizes must either be 1, or be equal to their corresponding dimensions in "
-            f"the target broadcast shape; got operand of shape {x.shape}, target broadcast shape {shape}, "
+            "broadcast_in_dim operand dimension sizes must either be 1, or be equal to their corresponding dimensions "
+            f"in the target broadcast shape; got operand of shape {x.shape}, target broadcast shape {shape}, "
             f"broadcast_dimensions {broadcast_dimensions}"
         )
-    if any(a >= b for a, b in zip(broadcast_dimensions, broadcast_dimensions[1:])):
+    if any(a >= b for a, b in pairwise(broadcast_dimensions)):
         raise TypeError(
             f"broadcast_in_dim broadcast_dimensions must be strictly increasing; got {broadcast_dimensions}"
         )

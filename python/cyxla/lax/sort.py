@@ -90,8 +90,8 @@ def _sort_lower(ctx, *operands, dimension, is_stable, num_keys):
     types = ", ".join(a.mlir for a in ctx.avals_in)
     n = len(operands)
     out = ctx.op(
-        f'"stablehlo.sort"({", ".join(operands)}) <{{dimension = {dimension} : i64, is_stable = {str(is_stable).lower()}}}> '
-        f"{body} : ({types}) -> ({types})",
+        f'"stablehlo.sort"({", ".join(operands)}) <{{dimension = {dimension} : i64, '
+        f"is_stable = {str(is_stable).lower()}}}> {body} : ({types}) -> ({types})",
         n,
     )
     return [out] if n == 1 else out
@@ -122,8 +122,8 @@ sort_p = Primitive(
 def sort(operand, dimension=-1, is_stable=True, num_keys=1):
     """Sorts an array, or several of one shape by the first `num_keys` of them, along a dimension.
 
-    NaNs come last and 0.0 equals -0.0; complex numbers are ordered by real part, then by imaginary part. ValueError for a
-    dimension that does not exist or a wrong number of keys, TypeError where shapes differ.
+    NaNs come last and 0.0 equals -0.0; complex numbers are ordered by real part, then by imaginary part. ValueError for
+    a dimension that does not exist or a wrong number of keys, TypeError where shapes differ.
 
     >>> import numpy as np
     >>> from cyxla import lax

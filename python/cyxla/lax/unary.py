@@ -1,7 +1,7 @@
 """Elementwise operations on one operand, a row each: name, accepted kinds of dtypes, lowering, derivative.
 
-Kinds: b bool, i signed and u unsigned integer, f float, c complex. A derivative maps `(t, ans, x)`, the operand's tangent,
-the result and the operand, to the result's tangent. Special functions are in special.py.
+Kinds: b bool, i signed and u unsigned integer, f float, c complex. A derivative maps `(t, ans, x)`, the operand's
+tangent, the result and the operand, to the result's tangent. Special functions are in special.py.
 """
 
 from operator import index
@@ -250,8 +250,8 @@ def _cosh_sinh(y):
     return lax.div(lax.add(lax.add(up, down), two), two), lax.div(lax.sub(up, down), two)
 
 
-# sin(x + iy) = sin x cosh y + i cos x sinh y. On the imaginary axis the real part is exactly 0, also where cosh overflows;
-# cos has that on its imaginary part.
+# sin(x + iy) = sin x cosh y + i cos x sinh y. On the imaginary axis the real part is exactly 0, also where cosh
+# overflows; cos has that on its imaginary part.
 
 
 def _complex_sin(z):
@@ -427,7 +427,8 @@ def _conj_abstract(x, input_dtype):
     check_kind("conj", x, "fc")
     if not is_complex(x) and x.dtype.name not in ("float32", "float64"):
         raise TypeError(
-            f"conj does not accept dtype {x.dtype.name}. Accepted dtypes are subtypes of float32, complexfloating, float64."
+            f"conj does not accept dtype {x.dtype.name}. "
+            "Accepted dtypes are subtypes of float32, complexfloating, float64."
         )
     return shaped_array(x.shape, complex_code(x.code), x.weak_type)
 

@@ -1,0 +1,81 @@
+"""Rows of the table of examples for control flow and for calls of functions; see examples.py."""
+
+import jax
+import numpy as np
+
+import cyxla
+from examples import Example, floats, integers
+
+EXAMPLES: list[Example] = []
+
+# Equations that only derivatives of other primitives contain.
+INTERNAL = {"custom_lin", "remat_linear"}
+
+
+def example(primitive, function, *operands, label="", **options):
+    EXAMPLES.append(Example(primitive, function, operands, f"{primitive}-{label}" if label else primitive, **options))
+
+
+def module_of(lax):
+    return jax if lax is jax.lax else cyxla
+
+
+X, Y = floats(3), floats(3, low=0.5, high=1.5)
+ROWS = floats(4, 3)
+
+
+def scan(lax, init, rows, reverse=False):
+    return lax.scan(lambda c, r: (lax.sin(c * r), c + r), init, rows, reverse=reverse)
+
+
+example("scan", scan, X, ROWS)
+example("scan", lambda lax, init, rows: scan(lax, init, rows, True), X, ROWS, label="reverse")
+example(
+    "while",
+    lambda lax, n, x: lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, lax.sin(c[1]) + c[1]), (np.int32(0), x)),
+    np.int32(3),
+    X,
+    differentiate=False,
+)
+example("cond", lambda lax, p, x, y: lax.cond(p, lax.mul, lambda a, b: lax.sin(a) - b, x, y), np.bool_(True), X, Y)
+example(
+    "cond",
+    lambda lax, i, x: lax.switch(i, [lax.sin, lax.neg, lambda v: v * v], x),
+    np.int32(2),
+    X,
+    label="switch",
+)
+example("jit", lambda lax, x, y: module_of(lax).jit(lambda a, b: lax.sin(a) * b)(x, y), X, Y)
+example("checkpoint", lambda lax, x: module_of(lax).checkpoint(lambda a: lax.sin(lax.cos(a)))(x), X)
+
+
+def custom_jvp(lax, x):
+    @module_of(lax).custom_jvp
+    def f(v):
+        return lax.sin(v)
+
+    @f.defjvp
+    def rule(primals, tangents):
+        return lax.sin(primals[0]), lax.cos(primals[0]) * tangents[0] * 2
+
+    return f(x)
+
+
+def custom_vjp(lax, x):
+    @module_of(lax).custom_vjp
+    def f(v):
+        return lax.sin(v)
+
+    f.defvjp(lambda v: (lax.sin(v), v), lambda v, ct: (ct * lax.cos(v) * 3,))
+    return f(x)
+
+
+def gradient_of_custom_vjp(lax, x):
+    """`custom_vjp` functions have no forward derivative: their gradient is compared as a value."""
+    return module_of(lax).grad(lambda v: lax.reduce_sum(custom_vjp(lax, v), (0,)))(x)
+
+
+example("custom_jvp_call", custom_jvp, X)
+example("custom_vjp_call", custom_vjp, X, differentiate=False)
+example("cos", gradient_of_custom_vjp, X, label="of custom_vjp", differentiate=False)
+example("device_put", lambda lax, x: module_of(lax).device_put(x), integers(3), vectorize=False)
