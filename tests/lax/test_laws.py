@@ -17,7 +17,7 @@ import cyxla
 from cyxla._engine.core import all_primitives
 from examples import EXAMPLES as GENERAL
 
-EXAMPLES = [*GENERAL, *INDEXING, *CONTROL]
+EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL]
 
 warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
 

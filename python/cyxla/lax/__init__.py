@@ -76,3 +76,4 @@ from cyxla.lax.convolution import (
 )  # fmt: skip
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import cond, cond_p, fori_loop, map, scan, scan_p, switch, while_loop, while_p
+from cyxla.lax import linalg
