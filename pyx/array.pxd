@@ -25,6 +25,7 @@ cdef class ArrayImpl(Array):
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
 cdef object device_buffer(ArrayImpl array)          # jaxlib's array of it, made on demand and kept
+cdef object copy_to_device(object buffer, object device)
 cdef object host_value(ArrayImpl array)             # numpy array of it, made on demand and kept
 cdef bint is_operand(object value)
 cdef Array to_array(object value)                   # asarray without a dtype; TypeError for what is not an array

@@ -422,8 +422,14 @@ cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint 
 cdef object device_buffer(ArrayImpl array):
     if array.buffer_ is None or array.deleted_:
         check_alive(array)
+        if array.device_ is None:
+            array.device_ = runtime().default_device()
         array.buffer_ = runtime().host_to_device(array.host_, array.device_)
     return array.buffer_
+
+
+cdef object copy_to_device(object buffer, object device):
+    return runtime().copy_to_device(buffer, device)
 
 
 cdef object host_value(ArrayImpl array):

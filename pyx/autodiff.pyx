@@ -4,9 +4,10 @@ from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     NO_PARAMS, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on, current_trace,
-    eval_eqns, restore_trace, swap_trace, tangent_aval, check_tracer,
+    eval_eqns, report_leaks, restore_trace, swap_trace, tangent_aval, check_tracer,
 )
 from cyxla._engine.dtypes cimport FLOAT0
 from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace
@@ -172,6 +173,9 @@ cpdef tuple jvp_flat(object fun, list primals, list tangents):
         else:
             outs.append(to_array(out))
             tangents_out.append(None)
+    if thread_flags().check_tracer_leaks:
+        out = None
+        report_leaks(trace)
     return outs, tangents_out
 
 
@@ -232,6 +236,9 @@ cpdef tuple linearize_flat(object fun, list primals, list active):
         program.outvars = outvars
     finally:
         linear.close()
+    if thread_flags().check_tracer_leaks:
+        out = tracer = None
+        report_leaks(trace)
     return outs, program
 
 

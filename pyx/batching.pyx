@@ -4,8 +4,9 @@ from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, NO_PARAMS, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, restore_trace, swap_trace,
+    GENERAL, NO_PARAMS, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks, restore_trace, swap_trace,
 )
 
 cdef Primitive transpose_p = None
@@ -180,4 +181,7 @@ cpdef tuple batch_flat(object fun, Axis axis, list values, list dims):
         else:
             outs.append(to_array(out))
             dims_out.append(None)
+    if thread_flags().check_tracer_leaks:
+        args = results = out = None
+        report_leaks(trace)
     return outs, dims_out

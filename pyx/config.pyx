@@ -139,6 +139,12 @@ def get(Py_ssize_t number):
     return global_values[number]
 
 
+def get_by_name(str name, default=None):
+    """The value of an option in this thread; the default before the option is defined."""
+    cdef object number = numbers.get(name)
+    return default if number is None else get(number)
+
+
 def get_global(Py_ssize_t number):
     """The value that holds in threads without an override."""
     return global_values[number]

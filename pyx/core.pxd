@@ -28,6 +28,7 @@ cdef class Primitive:
     cdef dict abstract_cache
     cdef tuple param_names
     cdef public dict eager_cache
+    cdef object eager_last               # dispatch's memory of the last eager call without parameters
     cdef public dict lower_cache
     cdef object __weakref__
 
@@ -88,6 +89,7 @@ cdef object params_key(Primitive primitive, dict params)              # hashable
 cdef dict NO_PARAMS
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
 cdef int check_tracer(Tracer tracer) except -1
+cdef int report_leaks(Trace trace) except -1
 cdef void copy_source(Eqn source, Eqn target) noexcept
 cdef list eval_eqns(list eqns, dict env, list outvars)
 cpdef list eval_jaxpr(Jaxpr jaxpr, consts, args)

@@ -265,6 +265,14 @@ cdef int check_tracer(Tracer tracer) except -1:
     return 0
 
 
+cdef int report_leaks(Trace trace) except -1:
+    """Raises for the tracers of a trace that somebody still holds; for `jax_check_tracer_leaks`."""
+    from cyxla._core.leaks import report
+
+    report(trace)
+    return 0
+
+
 # -- binding
 
 cdef object bind(Primitive primitive, tuple args, dict params):

@@ -16,6 +16,12 @@ cdef class Executable:
     cdef tuple donated           # indices of arguments whose buffers the program may reuse
     cdef list run(self, list arrays)
 
+cdef class EagerCall:
+    cdef tuple avals
+    cdef long epoch
+    cdef long generation
+    cdef Executable executable
+
 cdef class Entry:
     cdef readonly ClosedJaxpr closed
     cdef readonly TreeDef out_tree

@@ -9,8 +9,9 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, device_buffer, from_buffer, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, to_array
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.boundary cimport hide_internal_frames, raw_vectorcall
 from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Trace, Tracer, Var, abstract_eval, bind, current_trace, params_key,
@@ -89,23 +90,30 @@ cdef class Executable:
         cdef list results
         if self.kept is None:
             for array in arrays:
-                buffers.append(device_buffer(<ArrayImpl>array))
+                buffers.append(buffer_on(self.device, <ArrayImpl>array))
         else:
             for index in self.kept:
-                buffers.append(device_buffer(<ArrayImpl>arrays[index]))
+                buffers.append(buffer_on(self.device, <ArrayImpl>arrays[index]))
         for index in self.donated:
             # A view of the buffer on the host would make XLA copy it rather than reuse it.
             (<ArrayImpl>arrays[index]).host_ = None
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
-            results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i],
-                                     self.device if self.committed else None, self.committed)
+            results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
         for index in self.donated:
             (<ArrayImpl>arrays[index]).deleted_ = True
         return results
 
     def call(self, arrays):
         return self.run([to_array(a) for a in arrays])
+
+
+cdef inline object buffer_on(object device, ArrayImpl array):
+    cdef object buffer = device_buffer(array)
+    if array.device_ is device:
+        return buffer
+    # Not committed, or the program would run where the array is.
+    return copy_to_device(buffer, device)
 
 
 cdef object placement(list arrays):
@@ -126,28 +134,74 @@ cdef object placement(list arrays):
 
 # -- one primitive at a time
 
+cdef long generation = 0
+
+
+def forget_last_calls():
+    """Makes every repeated call look its signature up again; for those who empty the tables."""
+    global generation
+    generation += 1
+
+
+@cython.final
+cdef class EagerCall:
+    """The signature and program of a primitive's last eager call."""
+
+
 cdef object eager(Primitive primitive, tuple args, dict params):
-    cdef Executable executable
+    cdef Executable executable = None
+    cdef EagerCall last
     cdef list arrays
     cdef list results
     if primitive.impl is not None:
         return primitive.impl(*args, **params)
     arrays = list(args)
-    device = placement(arrays)
-    key = (tuple([(<Array>a).aval for a in args]), params_key(primitive, params), config_epoch(), device)
+    if not params and primitive.eager_last is not None:
+        last = <EagerCall>primitive.eager_last
+        if is_repeated(last, args):
+            executable = last.executable
+    if executable is None:
+        executable = find_executable(primitive, args, params, placement(arrays))
+    results = executable.run(arrays)
+    return results if primitive.multiple_results else results[0]
+
+
+cdef bint is_repeated(EagerCall last, tuple args):
+    """Whether a call without parameters has the signature of the last one."""
+    cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
+    cdef ArrayImpl array
+    if n != PyTuple_GET_SIZE(last.avals) or last.epoch != config_epoch() or last.generation != generation:
+        return False
+    for i in range(n):
+        array = <ArrayImpl>PyTuple_GET_ITEM(args, i)
+        if <PyObject*>array.aval != PyTuple_GET_ITEM(last.avals, i) or array.committed_:
+            return False
+    return True
+
+
+cdef Executable find_executable(Primitive primitive, tuple args, dict params, object device):
+    cdef Executable executable
+    cdef EagerCall last
+    cdef tuple avals = tuple([(<Array>a).aval for a in args])
+    key = (avals, params_key(primitive, params), config_epoch(), device)
     try:
         executable = <Executable>primitive.eager_cache.get(key)
     except TypeError:
-        executable = None
-        key = None
+        # Some parameter has no hash.
+        return compile_primitive(primitive, args, params, device)
     if executable is None:
         executable = compile_primitive(primitive, args, params, device)
-        if key is not None:
-            if len(primitive.eager_cache) >= 1024:
-                primitive.eager_cache.clear()
-            primitive.eager_cache[key] = executable
-    results = executable.run(arrays)
-    return results if primitive.multiple_results else results[0]
+        if len(primitive.eager_cache) >= 1024:
+            primitive.eager_cache.clear()
+        primitive.eager_cache[key] = executable
+    if not params and device is None:
+        last = EagerCall.__new__(EagerCall)
+        last.avals = avals
+        last.epoch = config_epoch()
+        last.generation = generation
+        last.executable = executable
+        primitive.eager_last = last
+    return executable
 
 
 cdef Executable compile_primitive(Primitive primitive, tuple args, dict params, object device):
@@ -163,15 +217,6 @@ install_eager(lambda primitive, args, params: eager(primitive, args, params))
 
 # -- jit
 
-cdef long generation = 0
-
-
-def forget_last_calls():
-    """Makes every jitted function look its next signature up; for those who empty the tables."""
-    global generation
-    generation += 1
-
-
 @cython.final
 cdef class Entry:
     """What is known of one signature of a jitted function."""
@@ -186,7 +231,7 @@ cdef class JitFunction:
     """A function that is traced and compiled once for each signature of its arguments."""
 
     def __init__(self, fun, spec, dict entries, bint simple):
-        self.vectorcall = <vectorcallfunc>jit_vectorcall
+        self.vectorcall = <vectorcallfunc><void*>jit_boundary
         self.spec = spec
         self.entries = entries
         self.simple = simple
@@ -260,6 +305,13 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
     return <PyObject*>result
 
 
+cdef PyObject* jit_boundary(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) noexcept:
+    cdef PyObject* result = (<raw_vectorcall><void*>jit_vectorcall)(callable, args, nargsf, kwnames)
+    if result == NULL:
+        hide_internal_frames()
+    return result
+
+
 cdef bint matches(Entry entry, Flat* flat):
     """Whether flat arguments have the signature of an entry."""
     cdef Py_ssize_t i
@@ -301,7 +353,7 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
             try:
                 key.append(aval_of(leaf))
             except TypeError:
-                self.spec.reject(self, in_tree, leaves, leaf)
+                self.spec.reject(self, in_tree, leaves, leaf, static)
                 raise
     if device is not None:
         key.append(device)

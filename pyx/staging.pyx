@@ -4,8 +4,9 @@ from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, ArrayImpl, to_array
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval,
+    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval, report_leaks,
     restore_trace, swap_trace, COMPARE, current_trace,
 )
 from cyxla._engine.source cimport Location, user_location
@@ -179,10 +180,14 @@ cpdef tuple trace_flat(object fun, avals, debug_info=None):
     previous = swap_trace(trace)
     try:
         outs = fun(tracers)
-        return trace.finish([to_array(out) for out in outs])
+        result = trace.finish([to_array(out) for out in outs])
     finally:
         restore_trace(previous)
         trace.close()
+    if thread_flags().check_tracer_leaks:
+        tracers = outs = None
+        report_leaks(trace)
+    return result
 
 
 def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):

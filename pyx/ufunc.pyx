@@ -115,13 +115,17 @@ cdef int set_fields(Elementwise op, str name, Primitive primitive, int nin, str 
 
 @cython.final
 cdef class StrictOp(Elementwise):
-    """A callable of `cyxla.lax`: operands have one dtype, and equal shapes or rank 0."""
+    """A callable of `cyxla.lax`: operands have one dtype, and equal shapes or rank 0.
+
+    `keywords(*operands, **options)` does the work of a call with options that are not None; `signature` names them.
+    """
 
     def __init__(self, Primitive primitive, str name=None, str doc="", *, int nin=0, str module="cyxla.lax",
-                 str signature=None):
+                 str signature=None, keywords=None):
         nin = nin or (2 if primitive.jvps is None else len(primitive.jvps))
         set_fields(self, name or primitive.name, primitive, nin, doc, module,
                    signature or ("(x)" if nin == 1 else "(x, y)"))
+        self.fields["keywords"] = keywords
         self.strict = True
 
     def __repr__(self):
@@ -210,6 +214,11 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
             raise NotImplementedError(f"{name} argument of {op.fields['name']} is not supported: arrays are immutable, "
                                       "use the returned array")
     operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
+    if op.strict:
+        options = {name: value for name, value in list(arguments.items())[op.nin:] if value is not None}
+        operands = operands[:op.nin]
+        if options:
+            return op.fields["keywords"](*operands, **options)
     if len(operands) != op.nin:
         raise TypeError(f"{op.fields['name']}() takes {op.nin} positional argument{'s' if op.nin > 1 else ''} but "
                         f"{len(operands)} were given")

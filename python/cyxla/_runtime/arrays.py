@@ -1,12 +1,13 @@
 """What a concrete array asks of the runtime; loaded when the first array meets a device."""
 
 from cyxla._runtime import backend, buffers
-from cyxla._runtime.buffers import copy_to_host_async, device_to_host, on_device_size, unsafe_pointer
+from cyxla._runtime.buffers import copy_to_device, copy_to_host_async, device_to_host, on_device_size, unsafe_pointer
 from cyxla._runtime.dlpack import dlpack_device, to_dlpack
 from cyxla._runtime.sharding import single_device_sharding
 
 __all__ = [
     "Shard",
+    "copy_to_device",
     "copy_to_host_async",
     "default_device",
     "device_to_host",

@@ -7,30 +7,10 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 
-# Programs of at most this many equations are compiled with the options that halve XLA's fixed cost (docs/architecture.md).
-SMALL_PROGRAM = 24
-
-# Equations that stand for many operations. Besides, float16 and tan come out one ulp apart without the emitters, and
-# samplers are to draw the numbers that jax draws.
-WEIGHTS = {"random_bits": SMALL_PROGRAM + 1}
-
-
-def count_equations(jaxpr):
-    """The number of equations of a jaxpr, those of the jaxprs inside it included."""
-    total = 0
-    for eqn in jaxpr.eqns:
-        total += WEIGHTS.get(eqn.primitive.name, 1)
-        for value in eqn.params.values():
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, ClosedJaxpr):
-                    total += count_equations(item.jaxpr)
-    return total
-
-
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
-    __slots__ = ("avals_in", "avals_out", "constants", "donated", "kept", "name", "size", "text")
+    __slots__ = ("avals_in", "avals_out", "constants", "donated", "kept", "name", "text")
 
     def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
         start = time.perf_counter()
@@ -45,25 +25,26 @@ class Program:
         self.name = name
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
-        self.size = count_equations(jaxpr)
         self.text, self.constants = lower_module(
             ClosedJaxpr(jaxpr, [c for _, c in pairs]), f"jit_{module_name(name)}", platform=platform,
             arg_attributes=attributes)
         dispatch.count("lower_s", time.perf_counter() - start)
 
     def compile(self, device, *, committed=False, small=None, compiler_options=None):
-        """The program as an `Executable` on a device (None: the default device)."""
+        """The program as an `Executable` on a device (None: the default device).
+
+        `small` says whether to use the options that halve XLA's fixed cost; None leaves it to the compiler's own rule.
+        """
         from cyxla._runtime import backend, compiler, execute
 
         start = time.perf_counter()
         target = device if device is not None else backend.default_device()
-        small = self.size <= SMALL_PROGRAM if small is None else small
         loaded = compiler.compile(self.text, [target], compiler_options, small=small)
         runner = execute.prepare(loaded, [physical(aval) for aval in self.avals_out], target)
         dispatch.count("compilations", 1)
         dispatch.count("compile_s", time.perf_counter() - start)
         return dispatch.Executable(
-            runner, loaded, self.avals_out, target, committed=device is not None,
+            runner, loaded, self.avals_out, target, committed=committed,
             constants=[c._buffer for c in self.constants], kept=self.kept, donated=self.donated)
 
 
