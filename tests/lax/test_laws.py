@@ -12,6 +12,7 @@ import pytest
 from examples_control import EXAMPLES as CONTROL
 from examples_control import INTERNAL
 from examples_indexing import EXAMPLES as INDEXING
+from examples_linalg import EXAMPLES as LINALG
 
 import cyxla
 from cyxla._engine.core import all_primitives
