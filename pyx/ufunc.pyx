@@ -327,6 +327,11 @@ cdef object apply_binary(Elementwise op, object x, object y):
     aval_a = a.aval
     aval_b = b.aval
     if op.strict:
+        if aval_a.ndim == aval_b.ndim and aval_a.shape != aval_b.shape and aval_a.code == aval_b.code:
+            # lax stretches axes of size 1 where the ranks are equal
+            shape = broadcast_shapes(op, aval_a, aval_b)
+            a = broadcast_to(a, shape)
+            b = broadcast_to(b, shape)
         return bind(primitive, (a, b), NO_PARAMS)
     if op.promotion == LOGICAL:
         a = as_bool(a)

@@ -98,7 +98,19 @@ mul_p = _row(
     (lambda t, ans, x, y: lax.mul(t, y), lambda t, ans, x, y: lax.mul(x, t)),
     transpose=_mul_transpose,
 )
-mul = StrictOp(mul_p, "mul", "Elementwise product.")
+
+
+def _mul_to(x, y, out_dtype):
+    return lax.mul(lax.convert_element_type(x, out_dtype), lax.convert_element_type(y, out_dtype))
+
+
+mul = StrictOp(
+    mul_p,
+    "mul",
+    "Elementwise product; of the operands converted to `out_dtype`, if that is given.",
+    signature="(x, y, *, out_dtype=None)",
+    keywords=_mul_to,
+)
 
 div_p = _row(
     "div",
@@ -268,7 +280,12 @@ nextafter_p = _row(
     "chlo.next_after {0}, {1} : {t0}, {t1} -> {t}",
     (no_derivative("nextafter"), no_derivative("nextafter")),
 )
-nextafter = StrictOp(nextafter_p, "nextafter", "Elementwise next representable number after x1 in the direction of x2.")
+nextafter = StrictOp(
+    nextafter_p,
+    "nextafter",
+    "Elementwise next representable number after x1 in the direction of x2.",
+    signature="(x1, x2)",
+)
 
 # ---- complex numbers from their parts
 

@@ -43,6 +43,18 @@ def _accurate(operation):
     return rule
 
 
+def _accurate_op(primitive, name, doc):
+    """The callable of an operation that takes an accuracy."""
+    return StrictOp(
+        primitive,
+        name,
+        doc,
+        nin=1,
+        signature="(x, *, accuracy=None)",
+        keywords=lambda x, **options: primitive.bind(x, **options),
+    )
+
+
 def _by_kind(real, complex_function):
     """Lowering of the operations whose complex form is spelled out in real ones."""
     traces = {}
@@ -171,7 +183,7 @@ def reciprocal(x):
 sqrt_p = _row(
     "sqrt", "fc", _accurate("stablehlo.sqrt"), lambda t, ans, x, **_: lax.mul(t, lax.div(scalar_like(x, 0.5), ans))
 )
-sqrt = StrictOp(sqrt_p, "sqrt", "Elementwise square root; NaN for negative real numbers.")
+sqrt = _accurate_op(sqrt_p, "sqrt", "Elementwise square root; NaN for negative real numbers.")
 
 rsqrt_p = _row(
     "rsqrt",
@@ -179,7 +191,7 @@ rsqrt_p = _row(
     _accurate("stablehlo.rsqrt"),
     lambda t, ans, x, **_: lax.mul(t, lax.mul(scalar_like(x, -0.5), lax.div(ans, x))),
 )
-rsqrt = StrictOp(rsqrt_p, "rsqrt", "Elementwise 1 / sqrt(x).")
+rsqrt = _accurate_op(rsqrt_p, "rsqrt", "Elementwise 1 / sqrt(x).")
 
 cbrt_p = _row(
     "cbrt",
@@ -187,10 +199,10 @@ cbrt_p = _row(
     _accurate("stablehlo.cbrt"),
     lambda t, ans, x, **_: lax.mul(t, lax.mul(scalar_like(x, 1 / 3), integer_pow_p.bind(ans, y=-2))),
 )
-cbrt = StrictOp(cbrt_p, "cbrt", "Elementwise real cube root.")
+cbrt = _accurate_op(cbrt_p, "cbrt", "Elementwise real cube root.")
 
 exp_p = _row("exp", "fc", _accurate("stablehlo.exponential"), lambda t, ans, x, **_: lax.mul(t, ans))
-exp = StrictOp(exp_p, "exp", "Elementwise exponential.")
+exp = _accurate_op(exp_p, "exp", "Elementwise exponential.")
 
 _LOG2 = 0.6931471805599453
 
@@ -202,7 +214,7 @@ def _exp2_lower(ctx, x, accuracy=None):
 
 
 exp2_p = _row("exp2", "fc", _exp2_lower, lambda t, ans, x, **_: lax.mul(scalar_like(x, _LOG2), lax.mul(t, ans)))
-exp2 = StrictOp(exp2_p, "exp2", "Elementwise power of two.")
+exp2 = _accurate_op(exp2_p, "exp2", "Elementwise power of two.")
 
 expm1_p = _row(
     "expm1",
@@ -210,10 +222,10 @@ expm1_p = _row(
     _accurate("stablehlo.exponential_minus_one"),
     lambda t, ans, x, **_: lax.mul(t, lax.add(ans, scalar_like(x, 1))),
 )
-expm1 = StrictOp(expm1_p, "expm1", "Elementwise exp(x) - 1, exact also for small x.")
+expm1 = _accurate_op(expm1_p, "expm1", "Elementwise exp(x) - 1, exact also for small x.")
 
 log_p = _row("log", "fc", _accurate("stablehlo.log"), lambda t, ans, x, **_: lax.div(t, x))
-log = StrictOp(log_p, "log", "Elementwise natural logarithm; NaN for negative real numbers.")
+log = _accurate_op(log_p, "log", "Elementwise natural logarithm; NaN for negative real numbers.")
 
 log1p_p = _row(
     "log1p",
@@ -221,7 +233,7 @@ log1p_p = _row(
     _accurate("stablehlo.log_plus_one"),
     lambda t, ans, x, **_: lax.div(t, lax.add(x, scalar_like(x, 1))),
 )
-log1p = StrictOp(log1p_p, "log1p", "Elementwise log(1 + x), exact also for small x.")
+log1p = _accurate_op(log1p_p, "log1p", "Elementwise log(1 + x), exact also for small x.")
 
 
 def _logistic_lower(ctx, x, accuracy=None):
@@ -238,7 +250,7 @@ logistic_p = _row(
     _logistic_lower,
     lambda t, ans, x, **_: lax.mul(t, lax.mul(ans, lax.sub(scalar_like(x, 1), ans))),
 )
-logistic = StrictOp(logistic_p, "logistic", "Elementwise logistic function: 1 / (1 + exp(-x)).")
+logistic = _accurate_op(logistic_p, "logistic", "Elementwise logistic function: 1 / (1 + exp(-x)).")
 
 # ---- trigonometric functions
 
@@ -273,7 +285,7 @@ def _complex_cos(z):
 sin_p = _row(
     "sin", "fc", _by_kind(_accurate("stablehlo.sine"), _complex_sin), lambda t, ans, x, **_: lax.mul(t, lax.cos(x))
 )
-sin = StrictOp(sin_p, "sin", "Elementwise sine.")
+sin = _accurate_op(sin_p, "sin", "Elementwise sine.")
 
 cos_p = _row(
     "cos",
@@ -281,7 +293,7 @@ cos_p = _row(
     _by_kind(_accurate("stablehlo.cosine"), _complex_cos),
     lambda t, ans, x, **_: lax.neg(lax.mul(t, lax.sin(x))),
 )
-cos = StrictOp(cos_p, "cos", "Elementwise cosine.")
+cos = _accurate_op(cos_p, "cos", "Elementwise cosine.")
 
 tan_p = _row(
     "tan",
@@ -289,7 +301,7 @@ tan_p = _row(
     _accurate("stablehlo.tan"),
     lambda t, ans, x, **_: lax.mul(t, lax.add(scalar_like(x, 1), lax.square(ans))),
 )
-tan = StrictOp(tan_p, "tan", "Elementwise tangent.")
+tan = _accurate_op(tan_p, "tan", "Elementwise tangent.")
 
 
 def _rsqrt_of_one_minus_square(x):
@@ -324,7 +336,7 @@ tanh_p = _row(
     # t (1 + ans) (1 - ans) keeps its accuracy where ans is close to 1, which t - t ans^2 does not
     lambda t, ans, x, **_: lax.mul(lax.add(t, lax.mul(t, ans)), lax.sub(scalar_like(x, 1), ans)),
 )
-tanh = StrictOp(tanh_p, "tanh", "Elementwise hyperbolic tangent.")
+tanh = _accurate_op(tanh_p, "tanh", "Elementwise hyperbolic tangent.")
 
 asinh_p = _row(
     "asinh",
