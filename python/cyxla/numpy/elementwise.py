@@ -9,6 +9,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import asarray, typeof
 from cyxla._engine.ufunc import UFunc
+from cyxla._transform.custom import custom_jvp
 
 from . import ufuncs
 from .axes import broadcast, broadcast_together
@@ -383,29 +384,51 @@ def logaddexp(x1, x2, /):
     1000.0
     """
     x1, x2 = promote_inexact(x1, x2)
-    return _log_add(x1, x2, lax.exp, lax.log1p, lax.log)
+    return _complex_log_add(x1, x2) if kind(x1.dtype) == "c" else _real_logaddexp(x1, x2)
 
 
 def logaddexp2(x1, x2, /):
     """log2(2**x1 + 2**x2) without overflow."""
     x1, x2 = promote_inexact(x1, x2)
-    return _log_add(x1, x2, ufuncs.exp2, lambda x: lax.log1p(x) * (1 / math.log(2)), log2)
-
-
-def _log_add(x1, x2, exp, log1p, log):
     if kind(x1.dtype) == "c":
-        first = ufuncs.logical_or(
-            _greater(lax.real(x1), lax.real(x2)),
-            ufuncs.logical_and(ufuncs.equal(lax.real(x1), lax.real(x2)), _greater(lax.imag(x1), lax.imag(x2))),
-        )
-        larger, smaller = select(first, x1, x2), select(first, x2, x1)
-        result = larger + log1p(exp(smaller - larger))
-        return lax.complex(lax.real(result), _wrapped_angle(lax.imag(result)))
-    difference = x1 - x2
-    undefined = ufuncs.not_equal(difference, difference)
-    # The unselected branch must stay finite, or its derivative would poison that of the selected one.
-    distance = select(undefined, convert(0, difference.dtype, difference.weak_type), difference)
-    return select(undefined, x1 + x2, ufuncs.maximum(x1, x2) + log1p(exp(-lax.abs(distance))))
+        scale = math.log(2)
+        return _complex_log_add(x1 * scale, x2 * scale) * (1 / scale)
+    return _real_logaddexp2(x1, x2)
+
+
+def _real_log_add(exp, log1p):
+    """log(exp(x1) + exp(x2)) of real arrays, with logarithm and exponential to some base.
+
+    Its derivative is a rule of its own: where x1 == x2, it is smooth though the maximum inside it is not.
+    """
+
+    @custom_jvp
+    def log_add(x1, x2):
+        difference = x1 - x2
+        undefined = ufuncs.not_equal(difference, difference)
+        return select(undefined, x1 + x2, ufuncs.maximum(x1, x2) + log1p(exp(-lax.abs(difference))))
+
+    @log_add.defjvp
+    def jvp(primals, tangents):
+        result = log_add(*primals)
+        shares = [exp(select(ufuncs.equal(x, result), lax.full_like(result, 0), x - result)) for x in primals]
+        return result, tangents[0] * shares[0] + tangents[1] * shares[1]
+
+    return log_add
+
+
+_real_logaddexp = _real_log_add(lax.exp, lax.log1p)
+_real_logaddexp2 = _real_log_add(ufuncs.exp2, lambda x: lax.log1p(x) * (1 / math.log(2)))
+
+
+def _complex_log_add(x1, x2):
+    first = ufuncs.logical_or(
+        _greater(lax.real(x1), lax.real(x2)),
+        ufuncs.logical_and(ufuncs.equal(lax.real(x1), lax.real(x2)), _greater(lax.imag(x1), lax.imag(x2))),
+    )
+    larger, smaller = select(first, x1, x2), select(first, x2, x1)
+    result = larger + lax.log1p(lax.exp(smaller - larger))
+    return lax.complex(lax.real(result), _wrapped_angle(lax.imag(result)))
 
 
 def _wrapped_angle(angle):

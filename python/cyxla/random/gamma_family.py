@@ -5,6 +5,7 @@ own. The derivative in the shape parameter is implicit: that of the regularized 
 (lax.random_gamma_grad).
 """
 
+import math
 from functools import partial
 from operator import index
 
@@ -94,11 +95,14 @@ def _gamma_samples(keys, alpha, log_space):
 
 def _gamma_lower(keys, alpha, *, log_space):
     # keys[*batch] and alpha[*batch, *shape]: each key is split among the elements of its part of alpha.
-    count = int(np.prod(alpha.shape[keys.ndim :], dtype=np.int64))
+    return random_gamma_each_p.bind(_element_keys(keys, alpha.shape[keys.ndim :]), alpha, log_space=log_space)
+
+
+def _element_keys(keys, shape):
+    """Keys of shape `keys.shape + shape`: the splits of each key."""
     impl = keys.dtype.impl
-    split = unwrap(random_split_p.bind(keys, shape=(count,)))
-    split = wrap(lax.reshape(split, (alpha.size, *impl.key_shape)), impl)
-    return lax.reshape(_gamma_samples(split, lax.reshape(alpha, (alpha.size,)), log_space), alpha.shape)
+    split = unwrap(random_split_p.bind(keys, shape=(math.prod(shape),)))
+    return wrap(lax.reshape(split, keys.shape + shape + impl.key_shape), impl)
 
 
 def _gamma_abstract(keys, alpha, *, log_space):
@@ -112,18 +116,19 @@ def _gamma_jvp(t, ans, keys, alpha, *, log_space):
         return lax.mul(t, lax.random_gamma_grad(alpha, ans))
     # d log(g) / d alpha = (dg / d alpha) / g, with g kept away from where it underflows.
     sample = lax.exp(ans)
-    sample = lax.select(lax.eq(sample, np.array(0, ans.dtype)), lax.full_like(ans, finfo(ans.dtype).tiny), sample)
+    tiny = lax.full_like(ans, finfo(ans.dtype).tiny)
+    sample = lax.select(lax.eq(sample, np.array(0, ans.dtype)), tiny, sample)
     return lax.mul(t, lax.div(lax.random_gamma_grad(alpha, sample), sample))
 
 
 def _gamma_batch(args, dims, *, log_space):
     size = batch_size(args, dims)
     keys, alpha = args
-    if dims[0] is None and keys.ndim == 0:
-        # One key for the whole batch: every member of the batch draws the same variables.
+    if dims[0] is None:
+        # Every member of the batch draws with the same keys, which are split once.
         alpha = to_front(alpha, dims[1], size)
-        members = wrap(jnp.broadcast_to(unwrap(keys), (size, *keys.dtype.impl.key_shape)), keys.dtype.impl)
-        return random_gamma_p.bind(members, alpha, log_space=log_space), 0
+        keys = to_front(_element_keys(keys, alpha.shape[1 + keys.ndim :]), None, size)
+        return random_gamma_each_p.bind(keys, alpha, log_space=log_space), 0
     keys, alpha = (to_front(x, d, size) for x, d in zip(args, dims))
     return random_gamma_p.bind(keys, alpha, log_space=log_space), 0
 
@@ -134,6 +139,27 @@ random_gamma_p = Primitive(
     lower=lower_fun(_gamma_lower),
     jvps=(None, _gamma_jvp),
     batch=_gamma_batch,
+)
+
+
+def _gamma_each_lower(keys, alpha, *, log_space):
+    flat_keys, flat = lax.reshape(keys, (keys.size,)), lax.reshape(alpha, (alpha.size,))
+    return lax.reshape(_gamma_samples(flat_keys, flat, log_space), alpha.shape)
+
+
+def _gamma_each_batch(args, dims, *, log_space):
+    size = batch_size(args, dims)
+    keys, alpha = (to_front(x, d, size) for x, d in zip(args, dims))
+    return random_gamma_each_p.bind(keys, alpha, log_space=log_space), 0
+
+
+# What random_gamma becomes once each element has a key.
+random_gamma_each_p = Primitive(
+    "random_gamma_each",
+    abstract=_gamma_abstract,
+    lower=lower_fun(_gamma_each_lower),
+    jvps=(None, _gamma_jvp),
+    batch=_gamma_each_batch,
 )
 
 

@@ -105,7 +105,7 @@ def _counter_abstract(*, shape):
 def _counter_lower(ctx, *, shape):
     aval = ctx.avals_out[0]
     size = math.prod(shape)
-    if not shape:
+    if size == 1:
         return [ctx.constant(0, aval), ctx.constant(0, aval)]
     if size <= MAX_COUNT:
         low = ctx.op(f"stablehlo.iota dim = 0 : tensor<{size}xui32>")
