@@ -184,7 +184,8 @@ cpdef tuple trace_flat(object fun, avals, debug_info=None):
     finally:
         restore_trace(previous)
         trace.close()
-    if thread_flags().check_tracer_leaks:
+    # Without a description it is a jaxpr that is evaluated, and no function of the user's.
+    if debug_info is not None and thread_flags().check_tracer_leaks:
         tracers = outs = None
         report_leaks(trace)
     return result

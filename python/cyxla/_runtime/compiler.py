@@ -209,6 +209,21 @@ def hlo_text(executable):
     return "\n\n".join(module.to_string() for module in executable.hlo_modules())
 
 
+def unoptimized_hlo_text(module_text):
+    """A StableHLO module as the HLO that XLA starts from."""
+    from . import xla
+
+    return xla.jaxlib.mlir.mlir_module_to_xla_computation(module_text).as_hlo_text()
+
+
+def unoptimized_cost_analysis(module_text, client):
+    """XLA's estimate of what a run of a StableHLO module costs, before it is optimized for the platform of a client."""
+    from . import xla
+
+    computation = xla.jaxlib.mlir.mlir_module_to_xla_computation(module_text)
+    return dict(xla.jaxlib.hlo_module_cost_analysis(client, computation.get_hlo_module()))
+
+
 def cost_analysis(executable):
     """XLA's estimate of what a run costs: `flops`, `bytes accessed`, ...; None where the platform makes none."""
     from . import xla

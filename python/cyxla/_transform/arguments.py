@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import types
+import weakref
 
 from cyxla._engine.array import is_arraylike
 from cyxla.tree_util import keystr, tree_flatten_with_path
@@ -35,16 +37,22 @@ def argument_path(fun, in_tree, static, index):
 
 
 class DebugInfo:
-    """Which function a trace is of; says where one of its tracers came from."""
+    """Which function a trace is of; says where one of its tracers came from.
 
-    __slots__ = ("api", "fun", "in_tree", "name", "static")
+    It lives as long as the program that was traced, which must not keep the function alive.
+    """
+
+    __slots__ = ("api", "in_tree", "name", "reference", "static")
 
     def __init__(self, api, name, fun=None, in_tree=None, static=None):
         self.api = api
         self.name = name
-        self.fun = fun
         self.in_tree = in_tree
         self.static = static
+        try:
+            self.reference = (weakref.WeakMethod if isinstance(fun, types.MethodType) else weakref.ref)(fun)
+        except TypeError:
+            self.reference = lambda: None
 
     @property
     def func_name(self):
@@ -55,7 +63,7 @@ class DebugInfo:
         if index is None or self.in_tree is None:
             return f"the value was computed {where}"
         try:
-            return f"the value is the argument {argument_path(self.fun, self.in_tree, self.static, index)} {where}"
+            return f"the value is the argument {argument_path(self.reference(), self.in_tree, self.static, index)} {where}"
         except StopIteration:
             return f"the value was computed {where}"
 

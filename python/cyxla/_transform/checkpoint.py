@@ -7,6 +7,7 @@ arguments; its transpose runs the function again, with residuals, and then backw
 import functools
 
 from cyxla._engine.array import asarray, is_arraylike
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
@@ -162,6 +163,7 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
         )
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
+    @api_boundary
     @functools.wraps(fun)
     def checkpointed(*args, **kwargs):
         static = {i % len(args) for i in numbers} if args else set()

@@ -10,6 +10,7 @@ import inspect
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.batching import batch_flat
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, UndefinedPrimal, Zero, aval_to_tangent, eval_jaxpr, get_trace
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
@@ -201,6 +202,7 @@ class custom_jvp(_CustomFunction):
 
         self.defjvp(jvp)
 
+    @api_boundary
     def __call__(self, *args, **kwargs):
         if self.jvp is None:
             raise AttributeError(f"no JVP defined for {function_name(self.fun)}: call its defjvp first")
@@ -480,6 +482,7 @@ class custom_vjp(_CustomFunction):
         self.fwd, self.bwd = fwd, bwd
         self.symbolic_zeros = symbolic_zeros
 
+    @api_boundary
     def __call__(self, *args, **kwargs):
         if self.fwd is None:
             raise AttributeError(f"no VJP defined for {function_name(self.fun)}: call its defvjp first")

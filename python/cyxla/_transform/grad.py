@@ -6,6 +6,7 @@ import numpy as np
 
 from cyxla._engine.array import Array, asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import UndefinedPrimal, Zero, aval_to_tangent
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
 from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
@@ -83,6 +84,7 @@ def _dtype_kind(dtype):
 # -- forward mode
 
 
+@api_boundary
 def jvp(fun, primals, tangents, has_aux=False):
     """The value of `fun` at `primals` and its directional derivative along `tangents`.
 
@@ -142,6 +144,7 @@ def _check_tangent(primal, tangent, api):
     return asarray(tangent, wanted.dtype) if aval.dtype != wanted.dtype else asarray(tangent)
 
 
+@api_boundary
 def linearize(fun, *primals, has_aux=False):
     """The value of `fun` at `primals`, and the function that maps tangents to tangents there.
 
@@ -161,6 +164,7 @@ def linearize(fun, *primals, has_aux=False):
     results, aux = flat.split(outs)
     out_tree = flat.out_tree
 
+    @api_boundary
     def linear(*tangents):
         tangent_leaves, tangent_tree = tree_flatten(tangents)
         if tangent_tree != in_tree:
@@ -186,6 +190,7 @@ def _check_linear_tangent(primal, tangent):
 # -- reverse mode
 
 
+@api_boundary
 def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     """The value of `fun` at `primals`, and the function that maps cotangents of the result to those of the primals.
 
@@ -237,6 +242,7 @@ class _Pullback:
     def __name__(self):
         return f"vjp_of_{function_name(self.fun)}"
 
+    @api_boundary
     def __call__(self, cotangents):
         leaves, tree = tree_flatten(cotangents)
         if tree != self.out_tree:
@@ -274,6 +280,7 @@ def materialize(ct, aval):
     return instantiate_zeros(Zero(tangent))
 
 
+@api_boundary
 def linear_transpose(fun, *primals, reduce_axes=()):
     """The transpose of a function that is linear; `primals` are arrays or `ShapeDtypeStruct`s that give the types.
 
@@ -294,6 +301,7 @@ def linear_transpose(fun, *primals, reduce_axes=()):
                 f"linear_transpose takes functions between floating or complex arrays, got {aval.str_short()}"
             )
 
+    @api_boundary
     def transposed(cotangents):
         cts, tree = tree_flatten(cotangents)
         if tree != out_tree:
@@ -358,6 +366,7 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
     """
     _check_callable(fun, "value_and_grad" if has_aux else "grad")
 
+    @api_boundary
     @functools.wraps(fun, updated=())
     def value_and_grad_of(*args, **kwargs):
         numbers = _argnums(argnums, args, "grad")
@@ -441,6 +450,7 @@ def grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, redu
     """
     with_value = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 
+    @api_boundary
     @functools.wraps(fun, updated=())
     def grad_of(*args, **kwargs):
         value, grads = with_value(*args, **kwargs)
@@ -484,6 +494,7 @@ def jacfwd(fun, argnums=0, has_aux=False, holomorphic=False):
     """
     _check_callable(fun, "jacfwd")
 
+    @api_boundary
     @functools.wraps(fun, updated=())
     def jacobian(*args, **kwargs):
         from cyxla._transform.vmap import vmap
@@ -526,6 +537,7 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
     """
     _check_callable(fun, "jacrev")
 
+    @api_boundary
     @functools.wraps(fun, updated=())
     def jacobian(*args, **kwargs):
         from cyxla import lax

@@ -294,15 +294,15 @@ class JitSpec:
             return eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, args)
         return primitive.bind(*args, jaxpr=jaxpr, name=name)
 
-    def reject(self, jitted, in_tree, leaves, leaf):
+    def reject(self, jitted, in_tree, leaves, leaf, static):
         """Raises the TypeError that names an argument that is not an array."""
         index = next(i for i, x in enumerate(leaves) if x is leaf)
-        path = argument_path(self.fun, in_tree, None, index)
+        path = argument_path(self.fun, in_tree, static, index)
         raise TypeError(
             f"{self.name}, a jitted function, was called with {leaf!r:.200} of type {type(leaf)} at {path}. jit takes arrays, "
             "NumPy arrays and numbers, in any nesting of containers; name an argument of another kind in static_argnums or "
             "static_argnames."
-        )
+        ) from None
 
     # staged use
 
@@ -322,7 +322,7 @@ class JitSpec:
                 try:
                     avals.append(typeof(leaf))
                 except TypeError:
-                    self.reject(jitted, in_tree, leaves, leaf)
+                    self.reject(jitted, in_tree, leaves, leaf, static)
         entry = jitted.entry_for(avals, in_tree, static)
         return stages.Traced(self, entry, in_tree, tuple(avals), static)
 

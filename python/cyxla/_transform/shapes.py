@@ -4,6 +4,7 @@ import functools
 
 from cyxla._engine.array import is_arraylike, typeof
 from cyxla._engine.aval import ShapedArray
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
@@ -101,6 +102,7 @@ def _trace(fun, args, kwargs, api):
     return ClosedJaxpr(jaxpr, consts), out_tree
 
 
+@api_boundary
 def eval_shape(fun, *args, **kwargs):
     """The shapes and dtypes of `fun(*args, **kwargs)` as a pytree of `ShapeDtypeStruct`, without computing anything.
 
@@ -123,6 +125,7 @@ def make_jaxpr(fun, static_argnums=(), axis_env=None, return_shape=False):
     """
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
+    @api_boundary
     @functools.wraps(fun)
     def jaxpr_of(*args, **kwargs):
         static = {i % len(args) for i in numbers}

@@ -1,7 +1,8 @@
 """The stages of a compilation, for those who take them one at a time: `Traced`, `Lowered`, `Compiled`."""
 
 from cyxla._engine.array import asarray, typeof
-from cyxla._engine.core import ClosedJaxpr
+from cyxla._engine.boundary import api_boundary
+from cyxla._engine.core import ClosedJaxpr, Tracer
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.shapes import ShapeDtypeStruct
 
@@ -116,7 +117,7 @@ class Lowered(Stage):
         if dialect == "hlo":
             from cyxla._runtime import compiler
 
-            return compiler.hlo_text(self._program.text)
+            return compiler.unoptimized_hlo_text(self._program.text)
         raise ValueError(f"unknown dialect {dialect!r}: choose 'stablehlo' or 'hlo'")
 
     def compiler_ir(self, dialect=None):
@@ -125,9 +126,10 @@ class Lowered(Stage):
 
     def cost_analysis(self):
         """XLA's estimate of the cost of the unoptimized program, by name; None where XLA gives none."""
-        from cyxla._runtime import compiler
+        from cyxla._runtime import backend, compiler
 
-        return compiler.unoptimized_cost_analysis(self._program.text)
+        device = self._spec.device or backend.default_device()
+        return compiler.unoptimized_cost_analysis(self._program.text, device.client)
 
     def compile(self, compiler_options=None, *, device_assignment=None):
         """Compiles for the default device."""
@@ -151,7 +153,7 @@ class Compiled(Stage):
         """The optimized HLO."""
         from cyxla._runtime import compiler
 
-        return compiler.optimized_text(self._executable.loaded)
+        return compiler.hlo_text(self._executable.loaded)
 
     def cost_analysis(self):
         """XLA's estimate of the cost (flops, bytes accessed...), by name."""
@@ -177,15 +179,20 @@ class Compiled(Stage):
     def output_shardings(self):
         return tree_unflatten(self._entry.out_tree, [asarray(0).sharding for _ in self._entry.closed.out_avals])
 
+    @api_boundary
     def __call__(self, *args, **kwargs):
-        if self._spec.static_argnums or self._spec.static_argnames:
-            args, kwargs = self._without_static(args, kwargs)
         leaves, in_tree = tree_flatten((args, kwargs))
         if in_tree != self._in_tree:
             raise TypeError(
-                f"{self._spec.name} was compiled for arguments of structure {self._in_tree} and called with {in_tree}"
+                f"{self._spec.name} was compiled for arguments of structure {self._in_tree} and called with {in_tree}; a "
+                "compiled function takes no static arguments, they are part of it"
             )
         for i, (leaf, aval) in enumerate(zip(leaves, self._avals)):
+            if isinstance(leaf, Tracer):
+                raise TypeError(
+                    f"{self._spec.name} is compiled and cannot be transformed: it was called with a traced value of type "
+                    f"{leaf.aval.str_short()} as argument {i}. Transform the jitted function instead."
+                )
             got = typeof(leaf)
             if got.shape != aval.shape or got.dtype != aval.dtype:
                 raise TypeError(
@@ -196,11 +203,3 @@ class Compiled(Stage):
         return tree_unflatten(self._entry.out_tree, outs)
 
     call = __call__
-
-    def _without_static(self, args, kwargs):
-        # A compiled function is called without its static arguments, as they are part of the program.
-        expected, _ = tree_unflatten(self._in_tree, list(range(self._in_tree.num_leaves)))
-        if len(args) > len(expected):
-            args, kwargs, _ = self._spec.split(args, kwargs)
-        return args, kwargs
-

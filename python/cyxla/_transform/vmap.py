@@ -4,6 +4,7 @@ import functools
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.batching import Axis, batch_flat
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import function_name
 from cyxla._transform.jaxprs import move_batch_axis
@@ -78,6 +79,7 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
             f"{in_axes!r} of type {type(in_axes).__name__}"
         )
 
+    @api_boundary
     @functools.wraps(fun, updated=())
     def vmapped(*args, **kwargs):
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):

@@ -4,6 +4,7 @@ from cyxla import lax
 from cyxla._core.config import config
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, UndefinedPrimal, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, trace_to_jaxpr
@@ -190,6 +191,7 @@ cond_p = Primitive(
 )
 
 
+@api_boundary
 def switch(index, branches, *operands, operand=None):
     """Calls one of several functions: `branches[clamp(index, 0, len(branches) - 1)](*operands)`.
 
@@ -233,6 +235,7 @@ def asarray_int32(value):
 _missing = object()
 
 
+@api_boundary
 def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     """Calls `true_fun(*operands)` where `pred` is true, else `false_fun(*operands)`; only one of them runs.
 

@@ -5,6 +5,7 @@ import weakref
 from cyxla import lax
 from cyxla._core.config import config
 from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, trace_to_jaxpr
@@ -178,6 +179,7 @@ while_p = Primitive(
 )
 
 
+@api_boundary
 def while_loop(cond_fun, body_fun, init_val):
     """Repeats `val = body_fun(val)` as long as `cond_fun(val)` is true, from `init_val`; returns the last value.
 
@@ -232,6 +234,7 @@ def _known_integer(value):
     return None
 
 
+@api_boundary
 def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     """Repeats `val = body_fun(i, val)` for i from `lower` to `upper - 1`, from `init_val`.
 

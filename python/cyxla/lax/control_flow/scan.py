@@ -4,6 +4,7 @@ from cyxla import lax
 from cyxla._core.config import config
 from cyxla._engine.array import asarray, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros
+from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._transform.jaxprs import batch_jaxpr, jvp_jaxpr, linearize_jaxpr, move_batch_axis, trace_to_jaxpr
@@ -329,6 +330,7 @@ scan_p = Primitive(
 )
 
 
+@api_boundary
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpose=False):
     """Loops over the leading axis of `xs`, carrying a value along: `carry, y = f(carry, x)`.
 
@@ -433,6 +435,7 @@ def _scan_python(f, carry, xs, xs_tree, length, reverse):
     return carry, tree_unflatten(trees, stacked)
 
 
+@api_boundary
 def map(f, xs, *, batch_size=None):
     """Applies a function to each slice of `xs` along its leading axis, one after the other, and stacks the results.
 
