@@ -29,6 +29,9 @@ class FlattenedIndexKey:
     def key(self) -> int: ...
 
 @final
+class NodeType: ...
+
+@final
 class TreeDef:
     @property
     def num_leaves(self) -> int: ...

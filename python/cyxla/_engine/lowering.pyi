@@ -1,0 +1,56 @@
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, final, overload
+
+from cyxla._engine.aval import ShapedArray
+from cyxla._engine.core import ClosedJaxpr
+
+@final
+class LoweringContext:
+    avals_in: tuple[ShapedArray, ...]
+    avals_out: tuple[ShapedArray, ...]
+    def __init__(self, platform: str = "cpu") -> None: ...
+    @property
+    def platform(self) -> str: ...
+    def fresh(self) -> str: ...
+    def write(self, line: str) -> None: ...
+    @overload
+    def op(self, text: str, n: Literal[1] = 1) -> str: ...
+    @overload
+    def op(self, text: str, n: int) -> Any: ...
+    def constant(self, value: Any, aval: ShapedArray | None = None) -> str: ...
+    def broadcast(self, name: str, source: ShapedArray, target: ShapedArray, dims: Iterable[int]) -> str: ...
+    def inline(self, closed: ClosedJaxpr, names: Iterable[str]) -> list[str]: ...
+    def inline_function(
+        self,
+        function: Callable[..., Any],
+        names: Iterable[str],
+        avals: Iterable[ShapedArray],
+        *,
+        multiple_results: bool = True,
+        cache: dict[Any, Any] | None = None,
+        key: Any = None,
+    ) -> Any: ...
+    def region(self, closed: ClosedJaxpr) -> str: ...
+    def body(self, closed: ClosedJaxpr, names: Iterable[str]) -> str: ...
+    def body_with_results(
+        self, closed: ClosedJaxpr, names: Iterable[str], before: Iterable[str], avals_before: Iterable[ShapedArray]
+    ) -> str: ...
+    def call(self, closed: ClosedJaxpr, names: Iterable[str], hint: str = "fn") -> list[str]: ...
+    def function_name(self, hint: str) -> str: ...
+    def function(
+        self,
+        closed: ClosedJaxpr,
+        name: str,
+        visibility: str,
+        arg_attributes: Sequence[str] | None = None,
+        result_attributes: Sequence[str] | None = None,
+    ) -> str: ...
+
+def lower_module(
+    closed: ClosedJaxpr,
+    name: str,
+    *,
+    platform: str = "cpu",
+    arg_attributes: Sequence[str] | None = None,
+    result_attributes: Sequence[str] | None = None,
+) -> tuple[str, list[Any]]: ...

@@ -1,0 +1,90 @@
+"""The stubs of the engine name what the compiled modules have, and nothing else."""
+
+import ast
+import importlib
+import importlib.machinery
+import pathlib
+import pkgutil
+import types
+
+import pytest
+
+import cyxla._engine
+
+MODULES = sorted(
+    info.name
+    for info in pkgutil.iter_modules(cyxla._engine.__path__)
+    if isinstance(info.module_finder.find_spec(info.name).loader, importlib.machinery.ExtensionFileLoader)
+)
+
+
+def stub(name):
+    """The syntax tree of a module's stub."""
+    for directory in cyxla._engine.__path__:
+        path = pathlib.Path(directory) / f"{name}.pyi"
+        if path.is_file():
+            return ast.parse(path.read_text("utf-8"))
+    raise FileNotFoundError(f"cyxla._engine.{name} has no stub")
+
+
+def public(names):
+    return {name for name in names if not name.startswith("_")}
+
+
+def declared(body):
+    """Name -> node of what a module or class body of a stub declares; type variables and aliases are the stub's own."""
+    names = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names[node.name] = node
+        elif isinstance(node, ast.AnnAssign):
+            names[node.target.id] = node
+    return names
+
+
+def defined(module):
+    """The public names that a compiled module itself defines."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not isinstance(value, types.ModuleType) and getattr(value, "__module__", module.__name__) == module.__name__
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names(name):
+    module = importlib.import_module(f"cyxla._engine.{name}")
+    in_stub = public(declared(stub(name).body))
+    assert not in_stub - set(vars(module)), "in the stub only"
+    assert not public(defined(module)) - in_stub, "missing in the stub"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_members_of_classes(name):
+    module = importlib.import_module(f"cyxla._engine.{name}")
+    for node in stub(name).body:
+        if isinstance(node, ast.ClassDef):
+            in_stub = declared(node.body)
+            # What is declared as `name: type` may be an attribute of the instances alone.
+            of_class = {n for n, member in in_stub.items() if not isinstance(member, ast.AnnAssign)}
+            members = public(vars(getattr(module, node.name)))
+            assert not public(of_class) - members, f"{node.name}: in the stub only"
+            assert not members - public(in_stub), f"{node.name}: missing in the stub"
+
+
+def test_types_that_cannot_be_subclassed_are_final_in_the_stub():
+    for name in MODULES:
+        module = importlib.import_module(f"cyxla._engine.{name}")
+        for node in stub(name).body:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            try:
+                types.new_class("Derived", (getattr(module, node.name),))
+                final = False
+            except TypeError as error:
+                final = "not an acceptable base type" in str(error)
+            assert final == any(ast.unparse(d) == "final" for d in node.decorator_list), f"{name}.{node.name}"
+
+
+def test_the_modules_of_the_engine_are_found():
+    assert {"core", "staging", "dispatch", "pytree", "array"} <= set(MODULES)
