@@ -178,4 +178,4 @@ def test_ufunc_methods(expression):
     jax.vmap(jnp.hypot)(f, q), jax.vmap(lambda v: v ** 2 + 1)(f), jax.vmap(jnp.floor_divide, (0, None))(f, 2)
 """)
 def test_transformed(expression):
-    agree(expression, jitted=False)
+    agree(expression, jitted=False, weak_types=False)

@@ -198,9 +198,8 @@ def _convolve(a, v, mode, name, precision, preferred):
     if mode == "valid":
         padding = (0, 0)
     elif mode == "same":
-        # As long as the longer operand; for an even window the odd element falls on the side that NumPy chooses.
-        longer, shorter = m // 2, m - m // 2 - 1
-        padding = (shorter, longer) if swapped else (longer, shorter)
+        # As long as the longer operand; for an even window the odd element falls on the left.
+        padding = (m // 2, m - m // 2 - 1)
     elif mode == "full":
         padding = (m - 1, m - 1)
     else:

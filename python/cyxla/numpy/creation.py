@@ -21,7 +21,7 @@ def placed(x, device):
     """``x`` on ``device`` (a device or a sharding); as it is for None."""
     if device is None:
         return x
-    from cyxla import device_put
+    from cyxla._transform.transfer import device_put
 
     return device_put(x, device)
 

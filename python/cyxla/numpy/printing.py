@@ -7,7 +7,7 @@ from .creation import asarray
 
 def array_repr(arr, max_line_width=None, precision=None, suppress_small=None):
     """The text of ``repr(arr)``, with NumPy's options."""
-    return np.array_repr(_on_host(arr), max_line_width, precision, suppress_small)
+    return np.array_repr(asarray(arr), max_line_width, precision, suppress_small)
 
 
 def array_str(a, max_line_width=None, precision=None, suppress_small=None):

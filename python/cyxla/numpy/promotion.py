@@ -3,13 +3,14 @@
 Everything here works on dtypes, avals and small tuples; nothing is traced but the conversions that are needed.
 """
 
-import operator
 
 import ml_dtypes
 import numpy as np
 
 from cyxla import lax
-from cyxla._engine.array import Array, typeof
+from cyxla._core.errors import ConcretizationTypeError
+from cyxla._engine.array import typeof
+from cyxla._engine.core import Tracer
 from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code, promote_nodes, requested_code
 from cyxla._engine.ufunc import convert_operand, promote_operands
 
@@ -138,11 +139,13 @@ def promote_numeric(*args):
     return promote_operands(args, False, True)
 
 
-def concrete_int(value, what):
-    """``operator.index`` with a message that says which argument had to be a concrete integer."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        if isinstance(value, Array):
-            raise
-        raise TypeError(f"{what} must be an integer, got {value!r} of type {type(value).__name__}") from None
+def like(value, x):
+    """A number as an Array of the dtype and weak type of ``x``."""
+    return convert_operand(value, x.dtype, x.weak_type)
+
+
+def concrete(x, what):
+    """The NumPy array of ``x``; ConcretizationTypeError, which says what asked for it, where ``x`` is traced."""
+    if isinstance(x, Tracer):
+        raise ConcretizationTypeError(x, what)
+    return np.asarray(x)

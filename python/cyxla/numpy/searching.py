@@ -12,7 +12,7 @@ from . import reductions, ufuncs
 from .axes import broadcast
 from .creation import array, linspace
 from .elementwise import select
-from .promotion import convert, default_float, default_int, kind, promote, promote_inexact
+from .promotion import concrete, convert, default_float, default_int, kind, promote, promote_inexact
 from .reductions import _mask
 from .selection import take
 from .shape import ravel
@@ -63,7 +63,7 @@ def nonzero(a, *, size=None, fill_value=None):
     integer = default_int()
     if size is None:
         # The shape of the result depends on the values: they must be concrete.
-        return tuple([asarray(index.astype(integer)) for index in np.nonzero(np.asarray(mask))])
+        return tuple([asarray(index.astype(integer)) for index in np.nonzero(concrete(mask, "the size of the result of jnp.nonzero depends on it: pass size=..."))])
     size = operator.index(size)
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * x.ndim
     if len(fills) != x.ndim or any(np.ndim(fill) != 0 for fill in fills if not isinstance(fill, Array)):
@@ -288,7 +288,7 @@ def bincount(x, weights=None, minlength=0, *, length=None, out_sharding=None):
     if minlength < 0:
         raise ValueError("'minlength' must not be negative")
     if length is None:
-        length = max(int(np.asarray(x).max()) + 1, minlength) if x.size else minlength
+        length = max(int(concrete(x, "the length of jnp.bincount depends on it: pass length=...").max()) + 1, minlength) if x.size else minlength
     else:
         length = operator.index(length)
     if weights is None:
@@ -404,7 +404,7 @@ def histogramdd(sample, bins=10, range=None, weights=None, density=None):
         edges.append(e)
         sizes.append(m + 1)
         flat_index = flat_index * (m + 1) + index
-    counted = lax.full((n,), 1, sample.dtype) if weights is None else asarray(weights)
+    counted = lax.full((n,), 1, integer) if weights is None else asarray(weights)
     counts = scatter_add_1d(lax.full((math.prod(sizes),), 0, counted.dtype), flat_index, counted)
     counts = lax.reshape(counts, tuple(sizes))
     counts = lax.slice(counts, (1,) * d, tuple([m - 1 for m in sizes]))

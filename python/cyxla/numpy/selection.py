@@ -12,7 +12,7 @@ from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
 from .creation import array
 from .elementwise import select as _select
-from .promotion import convert, default_int, kind, no_out, promote
+from .promotion import convert, default_int, kind, like, no_out, promote
 from .shape import ravel, reshape
 
 _MODES = {
@@ -26,7 +26,7 @@ _MODES = {
 def _index_array(indices, name):
     indices = asarray(indices) if not isinstance(indices, (list, tuple)) else array(indices)
     if kind(indices.dtype) not in "iu":
-        raise TypeError(f"{name} indices must be of integer type, got {indices.dtype}")
+        raise ValueError(f"{name} indices must be of integer type, got {indices.dtype}")
     return indices
 
 
@@ -197,15 +197,18 @@ def select(condlist, choicelist, default=0):
         )
     if len(condlist) == 0:
         raise ValueError("condlist must be non-empty")
-    for condition in condlist:
-        if kind(asarray(condition).dtype) != "b":
-            raise ValueError("condlist must hold arrays of bools")
+    conditions = [_truth(condition) for condition in condlist]
     *choices, result = promote(*choicelist, default)
-    shape = broadcast_shapes(*[asarray(c).shape for c in condlist], *[c.shape for c in choices], result.shape)
+    shape = broadcast_shapes(*[c.shape for c in conditions], *[c.shape for c in choices], result.shape)
     result = broadcast(result, shape)
-    for condition, choice in zip(condlist[::-1], choices[::-1]):
-        result = lax.select_n(broadcast(asarray(condition), shape), result, broadcast(choice, shape))
+    for condition, choice in zip(conditions[::-1], choices[::-1]):
+        result = lax.select_n(broadcast(condition, shape), result, broadcast(choice, shape))
     return result
+
+
+def _truth(x):
+    x = asarray(x)
+    return x if kind(x.dtype) == "b" else ufuncs.not_equal(x, 0)
 
 
 # Functional forms of NumPy's in-place functions.
@@ -230,16 +233,15 @@ def put(a, ind, v, mode=None, *, inplace=True):
         from .shape import resize
 
         values = resize(values, (index.size,))
-    if mode is None or mode == "clip":
-        scatter_mode = "drop" if mode is None else "clip"
+    if mode == "clip":
+        index = ufuncs.minimum(ufuncs.maximum(index, 0), x.size - 1)
     elif mode == "wrap":
         from .elementwise import remainder
 
         index = remainder(index, x.size)
-        scatter_mode = "drop"
-    else:
+    elif mode is not None:
         raise ValueError(f"mode should be one of 'wrap' or 'clip'; got {mode=}")
-    return reshape(ravel(x).at[index].set(values, mode=scatter_mode), x.shape)
+    return reshape(ravel(x).at[index].set(values, mode="clip"), x.shape)
 
 
 def place(arr, mask, vals, *, inplace=True):
@@ -344,14 +346,14 @@ def unravel_index(indices, shape):
     index = wrapped_and_clipped(index, total)
     result = []
     for axis, n in enumerate(dims):
-        stride = np.asarray(math.prod(dims[axis + 1 :])).astype(index.dtype)
-        result.append(lax.rem(lax.div(index, stride), np.asarray(max(n, 1)).astype(index.dtype)))
+        stride = like(math.prod(dims[axis + 1 :]), index)
+        result.append(lax.rem(lax.div(index, stride), like(max(n, 1), index)))
     return tuple(result)
 
 
 def wrapped_and_clipped(index, total):
     if kind(index.dtype) == "i":
-        index = _select(lax.lt(index, np.zeros((), index.dtype)), index + np.asarray(total).astype(index.dtype), index)
+        index = _select(lax.lt(index, like(0, index)), index + like(total, index), index)
     return ufuncs.minimum(ufuncs.maximum(index, 0), max(total - 1, 0))
 
 
