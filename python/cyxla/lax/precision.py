@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import ml_dtypes
 import numpy as np
@@ -163,9 +163,10 @@ class DotAlgorithmPreset(enum.Enum):
         return _attribute(lhs_dtype, rhs_dtype, accumulation, 1, 1, 1, self.name.endswith("FAST_ACCUM"))
 
 
-PrecisionLike = (
-    str | Precision | tuple[str, str] | tuple[Precision, Precision] | DotAlgorithm | DotAlgorithmPreset | None
-)
+# Union rather than |, for the objects of the two are not of one kind, and users inspect it.
+PrecisionLike = Union[  # noqa: UP007
+    str, Precision, tuple[str, str], tuple[Precision, Precision], DotAlgorithm, DotAlgorithmPreset, None
+]
 
 
 def _attribute(lhs, rhs, accumulation, lhs_parts, rhs_parts, operations, imprecise) -> str:

@@ -72,9 +72,9 @@ def householder_product(a, taus) -> Array:
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
-    >>> lax.linalg.householder_product(jnp.zeros((2, 2)), jnp.array([2.0, 0.0]))
-    Array([[-1.,  0.],
-           [ 0.,  1.]], dtype=float32)
+    >>> lax.linalg.householder_product(jnp.ones((2, 1)), jnp.array([1.0]))
+    Array([[ 0.],
+           [-1.]], dtype=float32)
     """
     return householder_product_p.bind(as_operand(a), as_operand(taus))
 
