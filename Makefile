@@ -42,7 +42,7 @@ bench: $(VENV)/installed-bench
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint pyx
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint pyx
 	$(BIN)/mypy
 	cd python && ../$(BIN)/lint-imports --config ../setup.cfg
 

@@ -1,18 +1,15 @@
 # cython: language_level=3
-import threading
-import weakref
 
 cimport cython
 from cpython.dict cimport PyDict_Next
-from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport PyObject, Py_INCREF, Py_XDECREF
 from libc.math cimport copysign
 
 from cyxla._engine.array cimport Array, ArrayImpl, aval_of, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array, with_code
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, code_dtype, info,
+    BOOL, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, info,
 )
-from cyxla._engine.source cimport Location, user_location
 from cyxla._engine.source import line_of
 
 cdef extern from *:
@@ -27,6 +24,7 @@ cdef extern from *:
 cdef dict NO_PARAMS = {}
 cdef dict primitives = {}
 cdef object eager = None          # (primitive, args, params) -> results; installed by dispatch
+cdef object load_module = None    # imports a module of _core by its name
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
 
 KINDS = {None: GENERAL, "elementwise": ELEMENTWISE, "compare": COMPARE}
@@ -43,6 +41,12 @@ def install_errors(errors):
     """`errors` is the module of tracer errors."""
     global tracer_errors
     tracer_errors = errors
+
+
+def install_loader(load):
+    """`load(name)` imports a module of `_core` when it is first needed: "printing", "leaks"."""
+    global load_module
+    load_module = load
 
 
 def all_primitives():
@@ -267,9 +271,7 @@ cdef int check_tracer(Tracer tracer) except -1:
 
 cdef int report_leaks(Trace trace) except -1:
     """Raises for the tracers of a trace that somebody still holds; for `jax_check_tracer_leaks`."""
-    from cyxla._core.leaks import report
-
-    report(trace)
+    load_module("leaks").report(trace)
     return 0
 
 
@@ -361,18 +363,16 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
                 result = aval
             elif aval.shape != result.shape:
                 shapes = ", ".join([str(aval_of(a).shape) for a in args])
-                raise TypeError(f"{primitive.name} got incompatible shapes for broadcasting: {shapes}. Operands need equal "
-                                "shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
+                raise TypeError(f"{primitive.name} got incompatible shapes for broadcasting: {shapes}. Operands need "
+                                "equal shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
     if compare:
         return with_code(result, BOOL, False)
     return result if result.weak_type == weak else with_code(result, result.code, weak)
 
 
 cdef object abstract_eval(Primitive primitive, tuple args, dict params):
-    cdef Py_ssize_t i, n
     if primitive.kind != GENERAL:
         return elementwise_aval(primitive, args, primitive.kind == COMPARE)
-    n = len(args)
     avals = tuple([(<Array>arg).aval if isinstance(arg, Array) else arg for arg in args])
     key = params_key(primitive, params)
     try:
@@ -468,9 +468,7 @@ cdef class Eqn:
         return eqn
 
     def __repr__(self):
-        from cyxla._core.printing import format_eqn
-
-        return format_eqn(self)
+        return load_module("printing").format_eqn(self)
 
 
 cdef void copy_source(Eqn source, Eqn target) noexcept:
@@ -524,9 +522,7 @@ cdef class Jaxpr:
         return Jaxpr(**fields)
 
     def pretty_print(self, **options):
-        from cyxla._core.printing import format_jaxpr
-
-        return format_jaxpr(self)
+        return load_module("printing").format_jaxpr(self)
 
     def __repr__(self):
         return self.pretty_print()
@@ -570,9 +566,7 @@ cdef class ClosedJaxpr:
         return ClosedJaxpr(f(self.jaxpr), self.consts)
 
     def pretty_print(self, **options):
-        from cyxla._core.printing import format_jaxpr
-
-        return format_jaxpr(self.jaxpr)
+        return load_module("printing").format_jaxpr(self.jaxpr)
 
     def __repr__(self):
         return self.pretty_print()

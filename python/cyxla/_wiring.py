@@ -8,4 +8,5 @@ from cyxla._runtime import backend
 
 array.install_runtime(lambda: importlib.import_module("cyxla._runtime.arrays"))
 core.install_errors(errors)
+core.install_loader(lambda name: importlib.import_module(f"cyxla._core.{name}"))
 backend.install_default_device(lambda: config.default_device.value)

@@ -11,6 +11,7 @@ from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
+from cyxla._transform import operations
 from cyxla._transform.arguments import DebugInfo, check_result, function_name
 from cyxla._transform.jaxprs import (
     batch_arguments,
@@ -104,7 +105,7 @@ def _linear_jvp(primals, tangents, *, jaxpr, nonzeros, **params):
 
 
 def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse, **params):
-    from cyxla import lax
+    lax = operations.lax
 
     n = len(jaxpr.in_avals)
     primals = list(args[:n])

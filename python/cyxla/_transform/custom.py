@@ -11,10 +11,20 @@ from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.batching import batch_flat
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, UndefinedPrimal, Zero, aval_to_tangent, eval_jaxpr, get_trace
+from cyxla._engine.core import (
+    ClosedJaxpr,
+    Jaxpr,
+    Primitive,
+    UndefinedPrimal,
+    Zero,
+    aval_to_tangent,
+    eval_jaxpr,
+    get_trace,
+)
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._engine.staging import trace_flat
+from cyxla._transform import operations
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis
 
@@ -218,6 +228,8 @@ class custom_jvp(_CustomFunction):
             *staged.consts, *staged.leaves, call_jaxpr=staged.closed, jvp_jaxpr_fun=rule, num_consts=len(staged.consts),
             symbolic_zeros=self.symbolic_zeros,
         )  # fmt: skip
+        # The rules live as long as the jaxpr that holds them; the tracers of this call must not.
+        staged.leaves = staged.consts = ()
         return tree_unflatten(staged.out_tree, outs)
 
     def _flat_rule(self, staged, primals, tangents):
@@ -257,7 +269,7 @@ class custom_jvp(_CustomFunction):
             t = asarray(t)
             if t.shape != wanted.shape or t.dtype != wanted.dtype:
                 if t.shape == wanted.shape and t.weak_type:
-                    from cyxla import lax
+                    lax = operations.lax
 
                     t = lax.convert_element_type(t, wanted.dtype)
                 else:
@@ -419,7 +431,7 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
                 lambda v: [None if ct is None else instantiate_zeros(ct) for ct in inner(v[:n], v[n:])],
                 axis, [*residuals, *cotangents],
             )  # fmt: skip
-            from cyxla import lax
+            lax = operations.lax
 
             # An argument shared by the whole batch receives the sum of the batch's cotangents.
             return [ct if ct is None or b else lax.reduce_sum(ct, (0,)) for ct, b in zip(cts, in_batched)]
@@ -498,6 +510,8 @@ class custom_vjp(_CustomFunction):
             *staged.consts, *staged.leaves, call_jaxpr=staged.closed, fwd=forward, bwd=self.bwd, num_consts=len(staged.consts),
             symbolic_zeros=self.symbolic_zeros,
         )  # fmt: skip
+        # The rules live as long as the jaxpr that holds them; the tracers of this call must not.
+        staged.leaves = staged.consts = ()
         return tree_unflatten(staged.out_tree, outs)
 
     def _flat_forward(self, staged, primals, active):
@@ -576,7 +590,7 @@ class custom_vjp(_CustomFunction):
                     f"argument of type {aval.str_short()}: shapes must agree"
                 )
             if ct.dtype != wanted.dtype:
-                from cyxla import lax
+                lax = operations.lax
 
                 ct = lax.convert_element_type(ct, wanted.dtype)
             checked.append(ct)

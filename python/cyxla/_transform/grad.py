@@ -11,6 +11,7 @@ from cyxla._engine.core import UndefinedPrimal, Zero, aval_to_tangent
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
 from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
+from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
 from cyxla._transform.shapes import abstract
 from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
@@ -390,7 +391,7 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
         results, aux = flat.split(flat_results)
         _check_scalar(results, flat.out_tree, holomorphic, fun)
         value = results[0]
-        from cyxla import lax
+        lax = operations.lax
 
         one = lax.full((), 1, value.dtype)
         grads = [materialize(ct, x.aval) for ct, x in zip(pull([one]), arrays)]
@@ -540,7 +541,7 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
     @api_boundary
     @functools.wraps(fun, updated=())
     def jacobian(*args, **kwargs):
-        from cyxla import lax
+        lax = operations.lax
         from cyxla._transform.vmap import vmap
 
         selected, call = _select(fun, argnums, args, kwargs)
@@ -596,7 +597,7 @@ def _select(fun, argnums, args, kwargs):
 
 def _basis(arrays):
     """The standard basis of the space of a list of arrays: one array each, with the basis as leading axis."""
-    from cyxla import lax
+    lax = operations.lax
 
     total = sum(x.size for x in arrays)
     basis, start = [], 0
@@ -615,7 +616,7 @@ def _basis(arrays):
 
 def _split_last(array, shape, arrays):
     """Splits the last axis by the sizes of `arrays` and gives each part their shapes."""
-    from cyxla import lax
+    lax = operations.lax
 
     parts, start = [], 0
     for x in arrays:

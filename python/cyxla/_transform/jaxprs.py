@@ -9,6 +9,7 @@ from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, l
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Tracer, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr
 from cyxla._engine.staging import trace_flat
+from cyxla._transform import operations
 
 
 def trace_to_jaxpr(fun, avals, debug_info=None):
@@ -202,7 +203,7 @@ def batch_jaxpr(closed, axis, batched, instantiate=False):
 
 def move_batch_axis(value, dim, size, to=0):
     """A batched value with its batch axis at `to`; a value that is not batched (dim None) is repeated."""
-    from cyxla import lax
+    lax = operations.lax
 
     if dim is None:
         shape = list(value.shape)
