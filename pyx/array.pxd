@@ -1,5 +1,5 @@
-# The array type that users see. Array is the base of everything array-like and alone has the operators; ArrayImpl is the
-# concrete array, Tracer (core.pxd) the abstract one.
+# The array type that users see. Array is the base of everything array-like and alone has the operators; ArrayImpl is
+# the concrete array, Tracer (core.pxd) the abstract one.
 from cyxla._engine.aval cimport ShapedArray
 
 cdef enum Op:

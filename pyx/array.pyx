@@ -2,15 +2,13 @@
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyObject_GetBuffer, PyBuffer_Release
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.type cimport PyType_Modified
+from cpython.buffer cimport PyObject_GetBuffer
+from cpython.object cimport PyTypeObject
 from libc.math cimport copysign, isnan
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.dtypes cimport (
-    BOOL, COMPLEX64, EXTENDED, FLOAT32, INT32, canonicalize_code, code_dtype, dtype_code, info, scalar_code,
-    KIND_SIGNED, KIND_UNSIGNED,
+    BOOL, EXTENDED, canonicalize_code, code_dtype, dtype_code, info, scalar_code, KIND_SIGNED, KIND_UNSIGNED,
 )
 
 cdef extern from *:
@@ -394,9 +392,9 @@ def rebuild_extended(aval, value):
 
 cdef int check_alive(ArrayImpl array) except -1:
     if array.deleted_ or (array.host_ is None and array.buffer_ is not None and array.buffer_.is_deleted()):
-        raise RuntimeError(f"the {array.aval.str_short()} array was deleted or donated: after .delete(), or after it was "
-                           "passed to a donated argument, an array cannot be used again. Use the call's result instead, "
-                           "or do not donate it.")
+        raise RuntimeError(f"the {array.aval.str_short()} array was deleted or donated: after .delete(), or after it "
+                           "was passed to a donated argument, an array cannot be used again. Use the call's result "
+                           "instead, or do not donate it.")
     return 0
 
 

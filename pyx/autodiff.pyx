@@ -3,7 +3,6 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, to_array
-from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     NO_PARAMS, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on, current_trace,

@@ -6,7 +6,8 @@ from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, NO_PARAMS, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks, restore_trace, swap_trace,
+    GENERAL, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks, restore_trace,
+    swap_trace,
 )
 
 cdef Primitive transpose_p = None

@@ -2,21 +2,12 @@
 import functools
 import types
 
-cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 
 from cyxla._engine import config
+from cyxla._engine.vectorcall cimport enable_vectorcall, vectorcallfunc
 
 cdef extern from *:
-    """
-    static void make_callable(PyTypeObject* type, Py_ssize_t offset) {
-        type->tp_vectorcall_offset = offset;
-        type->tp_call = PyVectorcall_Call;
-        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        PyType_Modified(type);
-    }
-    """
-    void make_callable(PyTypeObject*, Py_ssize_t) noexcept
     PyObject* PyObject_Vectorcall(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
     void PyErr_Fetch(PyObject**, PyObject**, PyObject**) noexcept
     void PyErr_NormalizeException(PyObject**, PyObject**, PyObject**) noexcept
@@ -105,7 +96,7 @@ cdef class Boundary:
 
     It looks like the function and binds to instances as one.
     """
-    cdef raw_vectorcall vectorcall
+    cdef vectorcallfunc vectorcall
     cdef object function
     cdef dict __dict__
     cdef object __weakref__
@@ -131,7 +122,7 @@ cdef class Boundary:
 
 cdef Boundary probe = Boundary.__new__(Boundary)
 cdef Py_ssize_t vectorcall_offset = <char*>&probe.vectorcall - <char*><PyObject*>probe
-make_callable(<PyTypeObject*>Boundary, vectorcall_offset)
+enable_vectorcall(<PyTypeObject*>Boundary, vectorcall_offset, True)
 
 
 def api_boundary(function):

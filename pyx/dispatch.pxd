@@ -1,7 +1,7 @@
 # How a call runs: from arguments to a compiled program and back, with nothing in between but one table lookup.
 from cyxla._engine.core cimport ClosedJaxpr
 from cyxla._engine.pytree cimport TreeDef
-from cyxla._engine.ufunc cimport vectorcallfunc
+from cyxla._engine.vectorcall cimport vectorcallfunc
 
 cdef class Executable:
     cdef object execute          # the runtime's two steps of a call

@@ -1,6 +1,5 @@
 # cython: language_level=3
 import functools
-import time
 import types
 
 cimport cython
@@ -11,28 +10,18 @@ from cpython.tuple cimport PyTuple_GET_SIZE
 
 from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, to_array
 from cyxla._engine.aval cimport ShapedArray
-from cyxla._engine.boundary cimport hide_internal_frames, raw_vectorcall
-from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags
+from cyxla._engine.boundary cimport hide_internal_frames
+from cyxla._engine.config cimport config_epoch, thread_flags
 from cyxla._engine.core cimport (
-    ClosedJaxpr, Eqn, Jaxpr, Primitive, Trace, Tracer, Var, abstract_eval, bind, current_trace, params_key,
+    ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, params_key,
 )
 from cyxla._engine.core import install_eager
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
 )
-from cyxla._engine.ufunc cimport vectorcallfunc
+from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
 
 cdef extern from *:
-    """
-    static void enable_vectorcall(PyTypeObject* type, Py_ssize_t offset) {
-        type->tp_vectorcall_offset = offset;
-        type->tp_call = PyVectorcall_Call;
-        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
-        PyType_Modified(type);
-    }
-    """
-    void enable_vectorcall(PyTypeObject*, Py_ssize_t)
-    Py_ssize_t PyVectorcall_NARGS(size_t)
     PyTypeObject* Py_TYPE(object)
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
 
@@ -231,7 +220,7 @@ cdef class JitFunction:
     """A function that is traced and compiled once for each signature of its arguments."""
 
     def __init__(self, fun, spec, dict entries, bint simple):
-        self.vectorcall = <vectorcallfunc><void*>jit_boundary
+        self.vectorcall = <vectorcallfunc>jit_boundary
         self.spec = spec
         self.entries = entries
         self.simple = simple
@@ -306,7 +295,7 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
 
 
 cdef PyObject* jit_boundary(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) noexcept:
-    cdef PyObject* result = (<raw_vectorcall><void*>jit_vectorcall)(callable, args, nargsf, kwnames)
+    cdef PyObject* result = (<vectorcallfunc><void*>jit_vectorcall)(callable, args, nargsf, kwnames)
     if result == NULL:
         hide_internal_frames()
     return result
@@ -343,7 +332,6 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
     cdef list key = [cache_key(in_tree), static, config_epoch()]
     cdef Entry entry
     cdef object device = None
-    cdef bint traced = False
     for leaf in leaves:
         if isinstance(leaf, Array):
             key.append((<Array>leaf).aval)
@@ -376,7 +364,7 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
 
 cdef object call(JitFunction self, tuple args, dict kwargs):
     cdef list leaves = []
-    cdef list arrays
+    cdef Executable executable
     cdef Entry entry
     cdef TreeDef in_tree
     cdef object static = None
@@ -397,7 +385,10 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
             if isinstance(leaf, Tracer):
                 # Not current, so it leaked; binding says so.
                 return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
-        entry.executable = self.spec.compile(entry, placement(leaves))
+        executable = <Executable>self.spec.compile(entry, placement(leaves))
+        # Another thread may have been faster; what it compiled may be running.
+        if entry.executable is None:
+            entry.executable = executable
     if not all_concrete(leaves):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
     if entry.avals is not None and self.simple:
@@ -426,4 +417,4 @@ cdef list bind_entry(Entry entry, list arrays, object spec):
 
 cdef JitFunction probe = JitFunction.__new__(JitFunction)
 cdef Py_ssize_t vectorcall_offset = <char*>&probe.vectorcall - <char*><PyObject*>probe
-enable_vectorcall(<PyTypeObject*>JitFunction, vectorcall_offset)
+enable_vectorcall(<PyTypeObject*>JitFunction, vectorcall_offset, True)

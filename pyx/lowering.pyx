@@ -7,10 +7,8 @@ cimport cython
 
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
-from cyxla._engine.core cimport COMPARE, GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var, params_key
-from cyxla._engine.dtypes cimport (
-    BFLOAT16, BOOL, EXTENDED, FLOAT16, FLOAT32, FLOAT64, INT2, INT4, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, UINT2, UINT4, info,
-)
+from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
+from cyxla._engine.dtypes cimport EXTENDED, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
 from cyxla._engine.staging cimport trace_flat
 
 # Larger constants of a program are passed to it as arguments.

@@ -2,7 +2,7 @@
 import os
 
 from cpython.ref cimport PyObject, Py_DECREF, Py_INCREF, Py_XDECREF
-from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
+from cpython.dict cimport PyDict_GetItem
 
 cdef extern from *:
     """

@@ -6,12 +6,12 @@ from cyxla._engine.array cimport Array, ArrayImpl, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval, report_leaks,
-    restore_trace, swap_trace, COMPARE, current_trace,
+    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval,
+    report_leaks, restore_trace, swap_trace, COMPARE, current_trace,
 )
 from cyxla._engine.source cimport Location, user_location
 
-cdef object name_stack = None    # callable: the current named_scope of this thread; installed by the layer that has scopes
+cdef object name_stack = None    # callable: the current named_scope of this thread
 
 
 def install_name_stack(function):
@@ -125,7 +125,7 @@ cdef class StagingTrace(Trace):
 
 @cython.final
 cdef class LinearTrace(StagingTrace):
-    """Writes down what depends on its arguments, and hands the rest to its parent: the linear part of a linearization."""
+    """Writes down what depends on its arguments, hands the rest to its parent: the linear part of a linearization."""
 
     cdef object process(self, Primitive primitive, tuple args, dict params):
         for arg in args:
@@ -194,7 +194,7 @@ cpdef tuple trace_flat(object fun, avals, debug_info=None):
 def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):
     """Drops the equations that the wanted outputs do not need.
 
-    Returns the jaxpr with those outputs and the inputs they need, and the list of booleans saying which inputs those are
+    Returns the jaxpr with those outputs and the inputs they need, and a list of booleans saying which inputs those are
     (`instantiate=True`, or a list of booleans, keeps inputs regardless). Equations with effects are kept.
     """
     cdef Eqn eqn

@@ -1,9 +1,8 @@
 # Callables over elementwise primitives: strict ones (cyxla.lax) and ones that promote and broadcast (cyxla.numpy).
-from cpython.object cimport PyObject
 from cyxla._engine.array cimport Array
 from cyxla._engine.core cimport Primitive
+from cyxla._engine.vectorcall cimport vectorcallfunc
 
-ctypedef PyObject* (*vectorcallfunc)(PyObject*, PyObject* const*, size_t, PyObject*) except NULL
 
 cdef enum Promotion:
     NUMERIC

@@ -2,33 +2,25 @@
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_ITEM
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, host_value, is_operand, scalar_literal, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, host_value, is_operand, scalar_literal, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, FLOAT32, FLOAT64, INT64, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, dtype_code, info, promote, promotion_error,
-    scalar_code,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, dtype_code, info, promote,
+    promotion_error,
 )
+from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
 
 cdef extern from *:
     """
-    static void enable_vectorcall(PyTypeObject* type, Py_ssize_t offset) {
-        type->tp_vectorcall_offset = offset;
-        type->tp_call = PyVectorcall_Call;
-        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        PyType_Modified(type);
-    }
     static int ufunc_set_attribute(PyTypeObject* type, PyObject* name, PyObject* value) {
         int failed = PyDict_SetItem(type->tp_dict, name, value);
         PyType_Modified(type);
         return failed;
     }
     """
-    void enable_vectorcall(PyTypeObject*, Py_ssize_t)
     int ufunc_set_attribute(PyTypeObject* type, object name, object value) except -1
-    Py_ssize_t PyVectorcall_NARGS(size_t)
 
 cdef Primitive convert_p = None
 cdef Primitive broadcast_in_dim_p = None
@@ -105,8 +97,9 @@ def lookup(module, name):
     return getattr(importlib.import_module(module), name)
 
 
-cdef int set_fields(Elementwise op, str name, Primitive primitive, int nin, str doc, str module, str signature) except -1:
-    op.vectorcall = <vectorcallfunc>elementwise_vectorcall
+cdef int set_fields(Elementwise op, str name, Primitive primitive, int nin, str doc, str module,
+                    str signature) except -1:
+    op.vectorcall = <vectorcallfunc><void*>elementwise_vectorcall
     op.primitive = primitive
     op.nin = nin
     op.fields = {"name": name, "doc": doc, "module": module, "signature": signature}
@@ -307,7 +300,8 @@ cdef tuple broadcast_shapes(Elementwise op, ShapedArray a, ShapedArray b):
         if da != db and da != 1 and db != 1:
             if a.ndim == b.ndim:
                 raise TypeError(f"{op.fields['name']} got incompatible shapes for broadcasting: {a.shape}, {b.shape}.")
-            raise ValueError(f"Incompatible shapes for broadcasting: shapes=[{a.shape}, {b.shape}] in {op.fields['name']}")
+            raise ValueError(f"Incompatible shapes for broadcasting: shapes=[{a.shape}, {b.shape}] in "
+                             f"{op.fields['name']}")
         shape.append(db if da == 1 else da)
     return tuple(shape)
 
@@ -361,6 +355,6 @@ cdef object apply_binary(Elementwise op, object x, object y):
 
 cdef StrictOp probe = StrictOp(Primitive.__new__(Primitive), "probe", nin=1)
 cdef Py_ssize_t vectorcall_offset = <char*>&probe.vectorcall - <char*><PyObject*>probe
-enable_vectorcall(<PyTypeObject*>Elementwise, vectorcall_offset)
-enable_vectorcall(<PyTypeObject*>StrictOp, vectorcall_offset)
-enable_vectorcall(<PyTypeObject*>UFunc, vectorcall_offset)
+enable_vectorcall(<PyTypeObject*>Elementwise, vectorcall_offset, False)
+enable_vectorcall(<PyTypeObject*>StrictOp, vectorcall_offset, False)
+enable_vectorcall(<PyTypeObject*>UFunc, vectorcall_offset, False)
