@@ -72,6 +72,12 @@ def broadcasted_iota(dtype, shape, dimension, *, out_sharding=None):
 # ---- full
 
 
+def _filled(shape, fill_value, sharding):
+    if not shape:
+        return fill_value
+    return lax.broadcast_in_dim_p.bind(fill_value, shape=shape, broadcast_dimensions=(), sharding=sharding)
+
+
 def full(shape, fill_value, dtype=None, *, sharding=None):
     """An array filled with one value.
 
@@ -91,7 +97,7 @@ def full(shape, fill_value, dtype=None, *, sharding=None):
         fill_value = scalar(fill_value, canonical_code(dtype))
     if fill_value.ndim:
         raise TypeError(f"full must be called with scalar fill_value, got fill_value.shape {fill_value.shape}.")
-    return lax.broadcast_in_dim(fill_value, shape, (), out_sharding=sharding)
+    return _filled(shape, fill_value, sharding)
 
 
 def full_like(x, fill_value, dtype=None, shape=None, sharding=None):
@@ -113,7 +119,7 @@ def full_like(x, fill_value, dtype=None, shape=None, sharding=None):
         fill_value = scalar(fill_value, code)
     if fill_value.ndim:
         raise TypeError(f"full must be called with scalar fill_value, got fill_value.shape {fill_value.shape}.")
-    return lax.broadcast_in_dim(fill_value, shape, (), out_sharding=sharding)
+    return _filled(shape, fill_value, sharding)
 
 
 # ---- empty

@@ -1,7 +1,6 @@
 """Changing the shape of an array without computing: broadcast, reshape, transpose, squeeze, reverse."""
 
 from functools import lru_cache
-from itertools import pairwise
 from math import prod
 from operator import index
 
@@ -47,10 +46,8 @@ def _broadcast_in_dim_abstract(x, shape, broadcast_dimensions, sharding=None):
             f"in the target broadcast shape; got operand of shape {x.shape}, target broadcast shape {shape}, "
             f"broadcast_dimensions {broadcast_dimensions}"
         )
-    if any(a >= b for a, b in pairwise(broadcast_dimensions)):
-        raise TypeError(
-            f"broadcast_in_dim broadcast_dimensions must be strictly increasing; got {broadcast_dimensions}"
-        )
+    if len(set(broadcast_dimensions)) != ndim:
+        raise TypeError(f"broadcast_in_dim broadcast_dimensions must be unique; got {broadcast_dimensions}")
     return with_shape(x, shape)
 
 
@@ -58,7 +55,12 @@ def _broadcast_in_dim_transpose(ct, x, shape, broadcast_dimensions, sharding=Non
     aval = x.aval
     sizes = dict(zip(broadcast_dimensions, aval.shape))
     summed = tuple(d for d, n in enumerate(shape) if d not in sizes or sizes[d] != n)
-    return [lax.reshape(lax.reduce_sum(ct, summed), aval.shape)]
+    ct = lax.reduce_sum(ct, summed)
+    kept = [d for d in broadcast_dimensions if d not in summed]
+    order = sorted(kept)
+    if kept != order:
+        ct = lax.transpose(ct, tuple(map(order.index, kept)))
+    return [lax.reshape(ct, aval.shape)]
 
 
 def _broadcast_in_dim_batch(args, dims, shape, broadcast_dimensions, sharding=None):
@@ -98,7 +100,10 @@ def broadcast_in_dim(operand, shape, broadcast_dimensions, *, out_sharding=None)
     """
     if not isinstance(operand, Array):
         operand = as_operand(operand)
-    shape = canonicalize_shape(shape)
+    try:
+        shape = tuple(map(index, shape))
+    except TypeError:
+        shape = canonicalize_shape(shape)
     broadcast_dimensions = tuple(map(index, broadcast_dimensions))
     if operand.shape == shape and broadcast_dimensions == tuple(range(len(shape))):
         return operand
@@ -233,7 +238,10 @@ def reshape(operand, new_sizes, dimensions=None, *, out_sharding=None):
     """
     if not isinstance(operand, Array):
         operand = as_operand(operand)
-    new_sizes = canonicalize_shape(new_sizes)
+    try:
+        new_sizes = tuple(map(index, new_sizes))
+    except TypeError:
+        new_sizes = canonicalize_shape(new_sizes)
     if dimensions is not None:
         dimensions = canonicalize_shape(dimensions)
         if dimensions == tuple(range(operand.ndim)):
@@ -365,6 +373,18 @@ def squeeze(array, dimensions):
     return squeeze_p.bind(array, dimensions=dimensions)
 
 
+@lru_cache(maxsize=1024)
+def _expanded(shape, dimensions):
+    """The shape with dimensions of size 1 added, and where the others are in it."""
+    ndim = len(shape) + len(dimensions)
+    added = {canonicalize_axis(d, ndim) for d in dimensions}
+    if len(added) != len(dimensions):
+        raise ValueError(f"repeated axis in lax.expand_dims: {dimensions}")
+    sizes = iter(shape)
+    expanded = tuple(1 if d in added else next(sizes) for d in range(ndim))
+    return expanded, tuple(d for d in range(ndim) if d not in added)
+
+
 def expand_dims(array, dimensions):
     """Adds dimensions of size 1 that then have the given positions (ValueError for repeated or impossible ones).
 
@@ -379,15 +399,8 @@ def expand_dims(array, dimensions):
         dimensions = (dimensions,)
     if not dimensions:
         return array
-    ndim = array.ndim + len(dimensions)
-    added = {canonicalize_axis(d, ndim) for d in dimensions}
-    if len(added) != len(dimensions):
-        raise ValueError(f"repeated axis in lax.expand_dims: {tuple(dimensions)}")
-    sizes = iter(array.shape)
-    shape = tuple(1 if d in added else next(sizes) for d in range(ndim))
-    return broadcast_in_dim_p.bind(
-        array, shape=shape, broadcast_dimensions=tuple(d for d in range(ndim) if d not in added), sharding=None
-    )
+    shape, kept = _expanded(array.shape, tuple(dimensions))
+    return broadcast_in_dim_p.bind(array, shape=shape, broadcast_dimensions=kept, sharding=None)
 
 
 # ---- rev

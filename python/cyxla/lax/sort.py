@@ -156,6 +156,8 @@ def sort_key_val(keys, values, dimension=-1, is_stable=True):
 
 
 def _top_k_abstract(x, k, axis):
+    if is_complex(x):
+        raise ValueError("top_k is not compatible with complex inputs.")
     check_kind("top_k", x, "biuf")
     if k < 0:
         raise ValueError(f"k argument to top_k must be nonnegative, got {k}")
