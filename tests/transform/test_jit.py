@@ -3,6 +3,7 @@
 import functools
 import gc
 import threading
+import traceback
 import warnings
 import weakref
 from typing import NamedTuple
@@ -858,15 +859,15 @@ def run_threads(work, n=8):
         start.wait()
         try:
             work(i)
-        except BaseException as error:
-            errors.append(error)
+        except BaseException:
+            errors.append(traceback.format_exc())
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not errors, errors
+    assert not errors, errors[0]
 
 
 def test_threads_call_one_function():

@@ -54,6 +54,7 @@ def report(trace: Any) -> None:
         held = holders(tracer, tracers)
         lines.append(f"  {described(tracer)}, held by {'; '.join(held) or 'an extension type'}.{origin_of(tracer, '')}")
     raise UnexpectedTracerError(
-        "Leaked traced values: the function has returned, and a side effect keeps these:\n" + "\n".join(lines)
+        "Leaked traced values: the function has returned, and a side effect keeps these:\n"
+        + "\n".join(lines)
         + "\nInstead: return the values from the function."
     )

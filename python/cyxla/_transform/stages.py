@@ -184,14 +184,14 @@ class Compiled(Stage):
         leaves, in_tree = tree_flatten((args, kwargs))
         if in_tree != self._in_tree:
             raise TypeError(
-                f"{self._spec.name} was compiled for arguments of structure {self._in_tree} and called with {in_tree}; a "
-                "compiled function takes no static arguments, they are part of it"
+                f"{self._spec.name} was compiled for arguments of structure {self._in_tree} and called with {in_tree}; "
+                "a compiled function takes no static arguments, they are part of it"
             )
         for i, (leaf, aval) in enumerate(zip(leaves, self._avals)):
             if isinstance(leaf, Tracer):
                 raise TypeError(
-                    f"{self._spec.name} is compiled and cannot be transformed: it was called with a traced value of type "
-                    f"{leaf.aval.str_short()} as argument {i}. Transform the jitted function instead."
+                    f"{self._spec.name} is compiled and cannot be transformed: it was called with a traced value of "
+                    f"type {leaf.aval.str_short()} as argument {i}. Transform the jitted function instead."
                 )
             got = typeof(leaf)
             if got.shape != aval.shape or got.dtype != aval.dtype:
