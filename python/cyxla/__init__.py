@@ -1,5 +1,7 @@
 """Cyxla: jit, grad, vmap and pmap over a NumPy-like API, compiled by XLA, on an engine in Cython and C++.
 
+A program written for JAX changes its imports:
+
     import cyxla as jax
     import cyxla.numpy as jnp
 """
@@ -47,7 +49,6 @@ from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
 from cyxla._transform.checkpoint import checkpoint as checkpoint
-from cyxla._transform.checkpoint import checkpoint as remat
 from cyxla._transform.custom import custom_gradient as custom_gradient
 from cyxla._transform.custom import custom_jvp as custom_jvp
 from cyxla._transform.custom import custom_vjp as custom_vjp
@@ -55,7 +56,6 @@ from cyxla._transform.grad import fwd_and_bwd as fwd_and_bwd
 from cyxla._transform.grad import grad as grad
 from cyxla._transform.grad import hessian as hessian
 from cyxla._transform.grad import jacfwd as jacfwd
-from cyxla._transform.grad import jacrev as jacobian
 from cyxla._transform.grad import jacrev as jacrev
 from cyxla._transform.grad import jvp as jvp
 from cyxla._transform.grad import linear_transpose as linear_transpose
@@ -77,6 +77,9 @@ from cyxla._transform.vmap import vmap as vmap
 
 __version__ = "0.1.0"
 __version_info__ = (0, 1, 0)
+
+remat = checkpoint
+jacobian = jacrev
 
 # Modules that are loaded when they are first asked for.
 _LAZY = {"dlpack", "flatten_util", "nn", "ops", "random", "scipy", "sharding", "stages", "typing"}

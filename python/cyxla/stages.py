@@ -1,6 +1,6 @@
 """The stages of compilation: what `jit(f).trace`, `.lower` and `.compile` return."""
 
-from cyxla._transform.stages import ArgInfo, Compiled, CompilerParams, Lowered, OutInfo, Stage, Traced
 from cyxla._transform.jit import JitFunction as Wrapped
+from cyxla._transform.stages import ArgInfo, Compiled, CompilerParams, Lowered, OutInfo, Stage, Traced
 
 __all__ = ["ArgInfo", "Compiled", "CompilerParams", "Lowered", "OutInfo", "Stage", "Traced", "Wrapped"]

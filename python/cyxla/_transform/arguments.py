@@ -63,7 +63,9 @@ class DebugInfo:
         if index is None or self.in_tree is None:
             return f"the value was computed {where}"
         try:
-            return f"the value is the argument {argument_path(self.reference(), self.in_tree, self.static, index)} {where}"
+            return (
+                f"the value is the argument {argument_path(self.reference(), self.in_tree, self.static, index)} {where}"
+            )
         except StopIteration:
             return f"the value was computed {where}"
 
@@ -74,6 +76,6 @@ def check_result(leaf, out, name):
         paths = [keystr(path) for path, value in tree_flatten_with_path(out)[0] if value is leaf]
         where = f" at result{paths[0]}" if paths and paths[0] else ""
         raise TypeError(
-            f"{name} returned {leaf!r:.200} of type {type(leaf)}{where}: a transformed function returns arrays, numbers, and "
-            "containers of them"
+            f"{name} returned {leaf!r:.200} of type {type(leaf)}{where}: a transformed function returns arrays, "
+            "numbers, and containers of them"
         )

@@ -159,8 +159,8 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
         raise TypeError(f"checkpoint takes a function, got {fun!r:.200}")
     if policy is not None:
         raise ValueError(
-            f"checkpoint recomputes all intermediate values; the policy {policy!r} asks for some of them to be kept, which is "
-            "not supported"
+            f"checkpoint recomputes all intermediate values; the policy {policy!r} asks for some of them to be kept, "
+            "which is not supported"
         )
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
@@ -173,8 +173,8 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
         for leaf in leaves:
             if not is_arraylike(leaf):
                 raise TypeError(
-                    f"{function_name(fun)} is checkpointed and was called with {leaf!r:.200} of type {type(leaf).__name__}: "
-                    "name arguments that are not arrays in static_argnums"
+                    f"{function_name(fun)} is checkpointed and was called with {leaf!r:.200} of type "
+                    f"{type(leaf).__name__}: name arguments that are not arrays in static_argnums"
                 )
         out_tree = None
 
@@ -191,7 +191,9 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
         arrays = [asarray(leaf) for leaf in leaves]
         jaxpr, consts = trace_flat(flat, [a.aval for a in arrays], DebugInfo("checkpoint", function_name(fun)))
         closed = ClosedJaxpr(Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns), [])
-        outs = remat_p.bind(*consts, *arrays, jaxpr=closed, prevent_cse=prevent_cse, differentiated=False, policy=policy)
+        outs = remat_p.bind(
+            *consts, *arrays, jaxpr=closed, prevent_cse=prevent_cse, differentiated=False, policy=policy
+        )
         return tree_unflatten(out_tree, outs)
 
     return checkpointed

@@ -7,6 +7,7 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 
+
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
@@ -26,8 +27,11 @@ class Program:
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
         self.text, self.constants = lower_module(
-            ClosedJaxpr(jaxpr, [c for _, c in pairs]), f"jit_{module_name(name)}", platform=platform,
-            arg_attributes=attributes)
+            ClosedJaxpr(jaxpr, [c for _, c in pairs]),
+            f"jit_{module_name(name)}",
+            platform=platform,
+            arg_attributes=attributes,
+        )
         dispatch.count("lower_s", time.perf_counter() - start)
 
     def compile(self, device, *, committed=False, small=None, compiler_options=None):
@@ -44,12 +48,19 @@ class Program:
         dispatch.count("compilations", 1)
         dispatch.count("compile_s", time.perf_counter() - start)
         return dispatch.Executable(
-            runner, loaded, self.avals_out, target, committed=committed,
-            constants=[c._buffer for c in self.constants], kept=self.kept, donated=self.donated)
+            runner,
+            loaded,
+            self.avals_out,
+            target,
+            committed=committed,
+            constants=[c._buffer for c in self.constants],
+            kept=self.kept,
+            donated=self.donated,
+        )
 
 
 def module_name(name):
-    return "".join(c if c.isalnum() and c.isascii() or c == "_" else "_" for c in name) or "fn"
+    return "".join(c if (c.isalnum() and c.isascii()) or c == "_" else "_" for c in name) or "fn"
 
 
 class Physical:
@@ -97,8 +108,11 @@ def plan_donation(jaxpr, used, donated):
         import warnings
 
         listed = ", ".join(aval.str_short() for aval in unusable)
-        warnings.warn(f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
-                      "memory cannot be reused.", stacklevel=2)
+        warnings.warn(
+            f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
+            "memory cannot be reused.",
+            stacklevel=2,
+        )
     return tuple(sorted(donated)), attributes
 
 

@@ -1,7 +1,7 @@
 """Derivatives that the user gives: `custom_jvp`, `custom_vjp`, `custom_gradient`.
 
-A call becomes one equation that holds the traced function, for evaluation and batching, and the user's rules, which take
-over when the call is differentiated.
+A call becomes one equation that holds the traced function, for evaluation and batching, and the user's rules, which
+take over when the call is differentiated.
 """
 
 import functools
@@ -45,8 +45,8 @@ def _bind_arguments(fun, args, kwargs):
     bound.apply_defaults()
     if bound.kwargs:
         raise TypeError(
-            f"{function_name(fun)} has custom derivatives: keyword-only arguments {sorted(bound.kwargs)} cannot be passed; "
-            "make them positional"
+            f"{function_name(fun)} has custom derivatives: keyword-only arguments {sorted(bound.kwargs)} cannot be "
+            "passed; make them positional"
         )
     return bound.args
 
@@ -94,8 +94,8 @@ def _custom_jvp_jvp(primals, tangents, *, call_jaxpr, jvp_jaxpr_fun, num_consts,
     for t in tangents[:num_consts]:
         if type(t) is not Zero:
             raise TypeError(
-                "a function with custom_jvp closes over a value that is being differentiated; its rule cannot see it: pass "
-                "the value as an argument"
+                "a function with custom_jvp closes over a value that is being differentiated; its rule cannot see it: "
+                "pass the value as an argument"
             )
     primals, tangents = primals[num_consts:], tangents[num_consts:]
     if not symbolic_zeros:
@@ -234,7 +234,11 @@ class custom_jvp(_CustomFunction):
 
     def _flat_rule(self, staged, primals, tangents):
         primal_args = tree_unflatten(staged.in_tree, list(primals))
-        given = [SymbolicZero(t.aval) if type(t) is Zero else t for t in tangents] if self.symbolic_zeros else list(tangents)
+        given = (
+            [SymbolicZero(t.aval) if type(t) is Zero else t for t in tangents]
+            if self.symbolic_zeros
+            else list(tangents)
+        )
         if self.symbolic_zeros:
             tangent_args = tree_unflatten(staged.in_tree, given)
         else:
@@ -245,19 +249,20 @@ class custom_jvp(_CustomFunction):
         name = function_name(self.fun)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(
-                f"the custom JVP rule of {name} must return a pair (primal result, tangent result), it returned {result!r:.200}"
+                f"the custom JVP rule of {name} must return a pair (primal result, tangent result), it returned "
+                f"{result!r:.200}"
             )
         outs, out_tree = tree_flatten(result[0])
         out_tangents, tangent_tree = tree_flatten(result[1], is_leaf=lambda x: isinstance(x, (SymbolicZero, Zero)))
         if out_tree != staged.out_tree:
             raise TypeError(
-                f"the custom JVP rule of {name} returned a primal result of structure {out_tree}, the function itself returns "
-                f"{staged.out_tree}"
+                f"the custom JVP rule of {name} returned a primal result of structure {out_tree}, the function itself "
+                f"returns {staged.out_tree}"
             )
         if tangent_tree != out_tree:
             raise TypeError(
-                f"the custom JVP rule of {name} returned a tangent of structure {tangent_tree} for a result of structure "
-                f"{out_tree}: they must be equal"
+                f"the custom JVP rule of {name} returned a tangent of structure {tangent_tree} for a result of "
+                f"structure {out_tree}: they must be equal"
             )
         outs = [asarray(o) for o in outs]
         checked = []
@@ -274,8 +279,8 @@ class custom_jvp(_CustomFunction):
                     t = lax.convert_element_type(t, wanted.dtype)
                 else:
                     raise TypeError(
-                        f"the custom JVP rule of {name} returned a tangent of type {t.aval.str_short()} for a result of type "
-                        f"{o.aval.str_short()}: it must be {wanted.str_short()}"
+                        f"the custom JVP rule of {name} returned a tangent of type {t.aval.str_short()} for a result "
+                        f"of type {o.aval.str_short()}: it must be {wanted.str_short()}"
                     )
             checked.append(t)
         return outs, checked
@@ -288,7 +293,9 @@ def _as_float0(tangent):
 
 
 def _instantiated(tangents):
-    return [tree_map(lambda t: instantiate_zeros(Zero(t.aval)) if isinstance(t, SymbolicZero) else t, t) for t in tangents]
+    return [
+        tree_map(lambda t: instantiate_zeros(Zero(t.aval)) if isinstance(t, SymbolicZero) else t, t) for t in tangents
+    ]
 
 
 class SymbolicZero:
@@ -324,8 +331,8 @@ class SymbolicZero:
 
 def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, **params):
     raise TypeError(
-        "forward-mode differentiation (jvp) reached a custom_vjp function, which has a rule for reverse mode only: give "
-        "it a forward rule with custom_jvp, or differentiate it with grad or vjp"
+        "forward-mode differentiation (jvp) reached a custom_vjp function, which has a rule for reverse mode only: "
+        "give it a forward rule with custom_jvp, or differentiate it with grad or vjp"
     )
 
 
@@ -333,8 +340,8 @@ def _custom_vjp_linearize(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts
     for t in tangents[:num_consts]:
         if type(t) is not Zero:
             raise TypeError(
-                "a function with custom_vjp closes over a value that is being differentiated; its rule cannot see it: pass "
-                "the value as an argument"
+                "a function with custom_vjp closes over a value that is being differentiated; its rule cannot see it: "
+                "pass the value as an argument"
             )
     primals, tangents = primals[num_consts:], tangents[num_consts:]
     active = [type(t) is not Zero for t in tangents]
@@ -487,7 +494,7 @@ class custom_vjp(_CustomFunction):
         self.symbolic_zeros = False
 
     def defvjp(self, fwd, bwd, symbolic_zeros=False, optimize_remat=False):
-        """Sets `fwd(*args) -> (result, residuals)` and `bwd(*nondiff, residuals, cotangent) -> cotangents of the arguments`.
+        """Sets `fwd(*args) -> (result, residuals)` and `bwd(*nondiff, residuals, cotangent) -> arguments' cotangents`.
 
         A cotangent of None is zero.
         """
@@ -507,7 +514,8 @@ class custom_vjp(_CustomFunction):
             return self._flat_forward(staged, primals, active)
 
         outs = custom_vjp_call_p.bind(
-            *staged.consts, *staged.leaves, call_jaxpr=staged.closed, fwd=forward, bwd=self.bwd, num_consts=len(staged.consts),
+            *staged.consts, *staged.leaves, call_jaxpr=staged.closed, fwd=forward, bwd=self.bwd,
+            num_consts=len(staged.consts),
             symbolic_zeros=self.symbolic_zeros,
         )  # fmt: skip
         # The rules live as long as the jaxpr that holds them; the tracers of this call must not.
@@ -523,7 +531,8 @@ class custom_vjp(_CustomFunction):
         result = self.fwd(*args)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise TypeError(
-                f"the custom VJP forward rule of {name} must return a pair (result, residuals), it returned {result!r:.200}"
+                f"the custom VJP forward rule of {name} must return a pair (result, residuals), it returned "
+                f"{result!r:.200}"
             )
         outs, out_tree = tree_flatten(result[0])
         if out_tree != staged.out_tree:
@@ -559,8 +568,8 @@ class custom_vjp(_CustomFunction):
         if not isinstance(result, tuple) or len(result) != len(staged.in_tree.children()):
             got = f"{len(result)}" if isinstance(result, tuple) else repr(result)[:200]
             raise TypeError(
-                f"the custom VJP backward rule of {name} must return a tuple of {len(staged.in_tree.children())} cotangents, "
-                f"one per differentiable argument; it returned {got}"
+                f"the custom VJP backward rule of {name} must return a tuple of {len(staged.in_tree.children())} "
+                f"cotangents, one per differentiable argument; it returned {got}"
             )
         flat = []
         for ct, child in zip(result, staged.in_tree.children()):
@@ -570,8 +579,8 @@ class custom_vjp(_CustomFunction):
             leaves, tree = tree_flatten(ct, is_leaf=lambda x: x is None or isinstance(x, (SymbolicZero, Zero)))
             if tree != child and len(leaves) != child.num_leaves:
                 raise TypeError(
-                    f"the custom VJP backward rule of {name} returned a cotangent of structure {tree} for an argument of "
-                    f"structure {child}"
+                    f"the custom VJP backward rule of {name} returned a cotangent of structure {tree} for an argument "
+                    f"of structure {child}"
                 )
             flat += leaves
         checked = []

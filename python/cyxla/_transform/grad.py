@@ -39,8 +39,8 @@ class Flattened:
             return [require_array(leaf, self.fun) for leaf in outs]
         if not isinstance(out, (tuple, list)) or len(out) != 2:
             raise TypeError(
-                f"with has_aux=True, {function_name(self.fun)} must return a pair (result, auxiliary data); it returned "
-                f"{out!r:.200}"
+                f"with has_aux=True, {function_name(self.fun)} must return a pair (result, auxiliary data); it "
+                f"returned {out!r:.200}"
             )
         outs, self.out_tree = tree_flatten(out[0])
         aux, self.aux_tree = tree_flatten(out[1])
@@ -60,8 +60,8 @@ class Flattened:
 def require_array(leaf, fun):
     if not is_arraylike(leaf):
         raise TypeError(
-            f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf).__name__}, which cannot be differentiated: "
-            "return arrays and numbers (other values can be returned with has_aux=True)"
+            f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf).__name__}, which cannot be "
+            "differentiated: return arrays and numbers (other values can be returned with has_aux=True)"
         )
     return leaf
 
@@ -74,7 +74,9 @@ def _check_callable(fun, api):
 def _to_arrays(leaves, api):
     for leaf in leaves:
         if not is_arraylike(leaf):
-            raise TypeError(f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}")
+            raise TypeError(
+                f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}"
+            )
     return [asarray(leaf) for leaf in leaves]
 
 
@@ -89,8 +91,8 @@ def _dtype_kind(dtype):
 def jvp(fun, primals, tangents, has_aux=False):
     """The value of `fun` at `primals` and its directional derivative along `tangents`.
 
-    `primals` and `tangents` are tuples of the same structure; tangents have the primals' shapes and dtypes (`float0` for
-    integers). With `has_aux`, `fun` returns a pair and the auxiliary data come third.
+    `primals` and `tangents` are tuples of the same structure; tangents have the primals' shapes and dtypes (`float0`
+    for integers). With `has_aux`, `fun` returns a pair and the auxiliary data come third.
 
     >>> import cyxla, cyxla.numpy as jnp
     >>> cyxla.jvp(jnp.sin, (0.0,), (2.0,))
@@ -99,7 +101,10 @@ def jvp(fun, primals, tangents, has_aux=False):
     _check_callable(fun, "jvp")
     for what, value in (("primal", primals), ("tangent", tangents)):
         if not isinstance(value, (tuple, list)):
-            raise TypeError(f"jvp takes its {what}s as a tuple or list, one per argument of the function; got {type(value).__name__}")
+            raise TypeError(
+                f"jvp takes its {what}s as a tuple or list, one per argument of the function; got "
+                f"{type(value).__name__}"
+            )
     leaves, in_tree = tree_flatten(tuple(primals))
     tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
     if in_tree != tangent_tree:
@@ -133,7 +138,7 @@ def _check_tangent(primal, tangent, api):
     if not is_arraylike(tangent):
         raise TypeError(f"{api} takes arrays and numbers as tangents; got {tangent!r:.200}")
     aval = typeof(tangent)
-    if aval.dtype != wanted.dtype and not aval.weak_type or wanted.dtype == float0:
+    if (aval.dtype != wanted.dtype and not aval.weak_type) or wanted.dtype == float0:
         raise TypeError(
             f"{api}: a primal of dtype {primal.dtype} needs a tangent of dtype {wanted.dtype}, got one of dtype "
             f"{aval.dtype} (tangents have their primal's dtype, and float0 where that is an integer or bool)"
@@ -208,7 +213,9 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     flat = Flattened(fun, in_tree, has_aux)
     results, pull = _vjp_flat(flat, leaves)
     results, aux = flat.split(results)
-    function = Partial(_Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun))
+    function = Partial(
+        _Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun)
+    )
     value = tree_unflatten(flat.out_tree, results), function
     return (*value, aux) if has_aux else value
 
@@ -248,8 +255,8 @@ class _Pullback:
         leaves, tree = tree_flatten(cotangents)
         if tree != self.out_tree:
             raise ValueError(
-                f"the pullback of {function_name(self.fun)} takes cotangents structured like its result, {self.out_tree}; "
-                f"got {tree}"
+                f"the pullback of {function_name(self.fun)} takes cotangents structured like its result, "
+                f"{self.out_tree}; got {tree}"
             )
         flat = []
         for leaf, aval in zip(leaves, self.out_avals):
@@ -260,8 +267,8 @@ class _Pullback:
             got = typeof(leaf)
             if got.shape != wanted.shape or (got.dtype != wanted.dtype and not got.weak_type):
                 raise ValueError(
-                    f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its result "
-                    f"is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
+                    f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its "
+                    f"result is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
                 )
             if wanted.dtype == float0:
                 flat.append(None)
@@ -329,8 +336,8 @@ def _argnums(argnums, args, api):
             raise TypeError(f"argnums of {api} must be an int or a tuple of ints, got {argnums!r}")
         if not -len(args) <= number < len(args):
             raise ValueError(
-                f"{api} is to differentiate argument {number} (argnums={argnums}), but the call has {len(args)} positional "
-                "arguments; arguments passed by keyword are not counted"
+                f"{api} is to differentiate argument {number} (argnums={argnums}), but the call has {len(args)} "
+                "positional arguments; arguments passed by keyword are not counted"
             )
     return tuple(n % len(args) for n in numbers)
 
@@ -343,21 +350,22 @@ def _check_input(leaf, holomorphic, allow_int, api, path):
             raise TypeError(f"{api} with holomorphic=True takes complex arguments, got dtype {aval.dtype} at {path}")
     elif kind == "complex" and api == "jacfwd":
         raise TypeError(
-            f"jacfwd differentiates with respect to real arguments, got dtype {aval.dtype} at {path}; for the derivative of "
-            "a holomorphic function pass holomorphic=True"
+            f"jacfwd differentiates with respect to real arguments, got dtype {aval.dtype} at {path}; for the "
+            "derivative of a holomorphic function pass holomorphic=True"
         )
     elif kind not in ("float", "complex") and not (allow_int and kind != "extended"):
         raise TypeError(
-            f"{api} differentiates with respect to floating or complex arguments, got dtype {aval.dtype} at {path}. Convert the argument to a floating dtype, differentiate with respect to other "
-            "arguments by argnums, or pass allow_int=True for gradients of dtype float0."
+            f"{api} differentiates with respect to floating or complex arguments, got dtype {aval.dtype} at {path}. "
+            "Convert the argument to a floating dtype, differentiate with respect to other arguments by argnums, or "
+            "pass allow_int=True for gradients of dtype float0."
         )
 
 
 def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, reduce_axes=()):
     """A function that returns the value of a scalar function and its gradient with respect to `argnums`.
 
-    With `has_aux`, `fun` returns `(value, auxiliary data)` and the value becomes that pair. `holomorphic` differentiates a
-    complex function of complex arguments; `allow_int` gives gradients of dtype float0 for integers.
+    With `has_aux`, `fun` returns `(value, auxiliary data)` and the value becomes that pair. `holomorphic`
+    differentiates a complex function of complex arguments; `allow_int` gives gradients of dtype float0 for integers.
 
     Raises TypeError where the value is not a real scalar, or an argument is an integer.
 
@@ -412,8 +420,8 @@ def _check_grad_leaf(selected, index, leaf, holomorphic, allow_int, argnums):
     where = f"argument{path} (argnums={argnums})"
     if not is_arraylike(leaf):
         raise TypeError(
-            f"grad takes arrays and numbers, got {leaf!r:.200} of type {type(leaf)} at {where}: pass it in another argument "
-            "than those differentiated, or close over it"
+            f"grad takes arrays and numbers, got {leaf!r:.200} of type {type(leaf)} at {where}: pass it in another "
+            "argument than those differentiated, or close over it"
         )
     _check_input(leaf, holomorphic, allow_int, "grad", where)
 
@@ -422,14 +430,14 @@ def _check_scalar(results, out_tree, holomorphic, fun):
     name = function_name(fun)
     if out_tree != LEAF:
         raise TypeError(
-            f"grad needs a function that returns one scalar; {name} returned a tree of structure {out_tree}. Return the "
-            "scalar alone, or anything else beside it with has_aux=True."
+            f"grad needs a function that returns one scalar; {name} returned a tree of structure {out_tree}. Return "
+            "the scalar alone, or anything else beside it with has_aux=True."
         )
     aval = results[0].aval
     if aval.shape != ():
         raise TypeError(
-            f"grad needs a function that returns one scalar; {name} returned an array of shape {aval.shape}. Reduce it, for "
-            "example with .sum() or .mean(), or use jacrev or vjp."
+            f"grad needs a function that returns one scalar; {name} returned an array of shape {aval.shape}. Reduce "
+            "it, for example with .sum() or .mean(), or use jacrev or vjp."
         )
     kind = _dtype_kind(aval.dtype)
     if holomorphic:
@@ -513,7 +521,8 @@ def jacfwd(fun, argnums=0, has_aux=False, holomorphic=False):
             outs, out_tangents = jvp_flat(flat, arrays, [asarray(t) for t in tangents])
             results, aux_now = flat.split(outs)
             out_tangents = [
-                instantiate_zeros(Zero(aval_to_tangent(r.aval))) if t is None else t for r, t in zip(results, out_tangents)
+                instantiate_zeros(Zero(aval_to_tangent(r.aval))) if t is None else t
+                for r, t in zip(results, out_tangents)
             ]
             return results, out_tangents, aux_now
 
@@ -556,8 +565,8 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
             kind = _dtype_kind(r.dtype)
             if kind not in (("complex",) if holomorphic else ("float",)):
                 raise TypeError(
-                    f"jacrev needs {'complex' if holomorphic else 'real floating'} results, {function_name(fun)} returned "
-                    f"dtype {r.dtype}; holomorphic=True is for holomorphic functions of complex arguments"
+                    f"jacrev needs {'complex' if holomorphic else 'real floating'} results, {function_name(fun)} "
+                    f"returned dtype {r.dtype}; holomorphic=True is for holomorphic functions of complex arguments"
                 )
         rows = vmap(lambda *cts: _inexact_only(pull(list(cts)), arrays))(*_basis(results))
         parts = [[] for _ in results]
@@ -578,7 +587,8 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
 
 def _inexact_only(cotangents, arrays):
     return [
-        None if aval_to_tangent(x.aval).dtype == float0 else materialize(ct, x.aval) for ct, x in zip(cotangents, arrays)
+        None if aval_to_tangent(x.aval).dtype == float0 else materialize(ct, x.aval)
+        for ct, x in zip(cotangents, arrays)
     ]
 
 
@@ -639,7 +649,12 @@ def hessian(fun, argnums=0, has_aux=False, holomorphic=False):
     Array([[ 6.,  0.],
            [ 0., 12.]], dtype=float32)
     """
-    return jacfwd(jacrev(fun, argnums, has_aux=has_aux, holomorphic=holomorphic), argnums, has_aux=has_aux, holomorphic=holomorphic)
+    return jacfwd(
+        jacrev(fun, argnums, has_aux=has_aux, holomorphic=holomorphic),
+        argnums,
+        has_aux=has_aux,
+        holomorphic=holomorphic,
+    )
 
 
 LEAF = tree_structure(0)

@@ -136,8 +136,8 @@ def _resolve_names(fun, argnums, argnames):
     for number in argnums:
         if not variadic and not -len(positional) <= number < len(positional):
             raise ValueError(
-                f"argument number {number} of {argnums} does not exist: the function takes {len(positional)} positional "
-                "arguments"
+                f"argument number {number} of {argnums} does not exist: the function takes {len(positional)} "
+                "positional arguments"
             )
     names = {p.name for p in parameters}
     for name in argnames:
@@ -169,7 +169,16 @@ class JitSpec:
     )
 
     def __init__(
-        self, fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused, device, inline, options
+        self,
+        fun,
+        static_argnums,
+        static_argnames,
+        donate_argnums,
+        donate_argnames,
+        keep_unused,
+        device,
+        inline,
+        options,
     ):
         static_argnums = _as_tuple(static_argnums, int, "static_argnums")
         static_argnames = _as_tuple(static_argnames, str, "static_argnames")
@@ -179,9 +188,13 @@ class JitSpec:
         self.name = function_name(fun)
         self.static_argnums, self.static_argnames = _resolve_names(fun, static_argnums, static_argnames)
         self.donate_argnums, self.donate_argnames = _resolve_names(fun, donate_argnums, donate_argnames)
-        both = set(self.static_argnums) & set(self.donate_argnums) | set(self.static_argnames) & set(self.donate_argnames)
+        both = set(self.static_argnums) & set(self.donate_argnums) | set(self.static_argnames) & set(
+            self.donate_argnames
+        )
         if both:
-            raise ValueError(f"static_argnums and donate_argnums cannot intersect: {sorted(map(str, both))} are in both")
+            raise ValueError(
+                f"static_argnums and donate_argnums cannot intersect: {sorted(map(str, both))} are in both"
+            )
         self.keep_unused = keep_unused
         self.device = device
         self.inline = inline
@@ -218,9 +231,9 @@ class JitSpec:
                 hash(value)
             except TypeError as error:
                 raise ValueError(
-                    f"{self.name}, a jitted function, was called with static argument {where!r} of type {kind.__name__}, "
-                    f"which is not hashable: {value!r:.200}. Static arguments are part of a cache key: use a tuple for a "
-                    "list, a frozen dataclass for a dict, or make it an ordinary argument."
+                    f"{self.name}, a jitted function, was called with static argument {where!r} of type "
+                    f"{kind.__name__}, which is not hashable: {value!r:.200}. Static arguments are part of a cache "
+                    "key: use a tuple for a list, a frozen dataclass for a dict, or make it an ordinary argument."
                 ) from error
         return args, kwargs, (tuple(static), tuple(named))
 
@@ -279,7 +292,8 @@ class JitSpec:
     def compile(self, entry, device):
         """The executable of an entry, for arguments on a device (None: the default)."""
         return self.program(entry).compile(
-            self.device if self.device is not None else device, compiler_options=self.compiler_options,
+            self.device if self.device is not None else device,
+            compiler_options=self.compiler_options,
             committed=(self.device or device) is not None,
         )
 
@@ -299,9 +313,9 @@ class JitSpec:
         index = next(i for i, x in enumerate(leaves) if x is leaf)
         path = argument_path(self.fun, in_tree, static, index)
         raise TypeError(
-            f"{self.name}, a jitted function, was called with {leaf!r:.200} of type {type(leaf)} at {path}. jit takes arrays, "
-            "NumPy arrays and numbers, in any nesting of containers; name an argument of another kind in static_argnums or "
-            "static_argnames."
+            f"{self.name}, a jitted function, was called with {leaf!r:.200} of type {type(leaf)} at {path}. jit takes "
+            "arrays, NumPy arrays and numbers, in any nesting of containers; name an argument of another kind in "
+            "static_argnums or static_argnames."
         ) from None
 
     # staged use
@@ -379,10 +393,10 @@ def jit(
 ):
     """Compiles a function with XLA; it is traced once for each signature of its arguments.
 
-    Arguments are pytrees of arrays; those named in `static_argnums` or `static_argnames` are hashable Python values, one
-    compilation for each value. Arrays passed in `donate_argnums`/`donate_argnames` give their memory to the results and
-    cannot be used afterwards. `keep_unused` keeps arguments that the program does not use, `inline` puts the function's
-    equations into the caller's program. Without `fun`, returns a decorator.
+    Arguments are pytrees of arrays; those named in `static_argnums` or `static_argnames` are hashable Python values,
+    one compilation for each value. Arrays passed in `donate_argnums`/`donate_argnames` give their memory to the results
+    and cannot be used afterwards. `keep_unused` keeps arguments that the program does not use, `inline` puts the
+    function's equations into the caller's program. Without `fun`, returns a decorator.
 
     Raises TypeError for arguments that are not arrays, ValueError for static arguments that are not hashable.
 
@@ -397,13 +411,23 @@ def jit(
     if not callable(fun):
         raise TypeError(f"jit takes a function, got {fun!r:.200} of type {type(fun).__name__}")
     if inspect.isgeneratorfunction(fun):
-        raise TypeError(f"jit cannot compile the generator function {function_name(fun)}: return a list instead of yielding")
+        raise TypeError(
+            f"jit cannot compile the generator function {function_name(fun)}: return a list instead of yielding"
+        )
     if device is None and backend is not None:
         from cyxla._runtime.backend import local_devices
 
         device = local_devices(backend=backend)[0]
     spec = JitSpec(
-        fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused, device, inline, compiler_options
+        fun,
+        static_argnums,
+        static_argnames,
+        donate_argnums,
+        donate_argnames,
+        keep_unused,
+        device,
+        inline,
+        compiler_options,
     )
     simple = not (spec.static_argnums or spec.static_argnames)
     return JitFunction(fun, spec, _shared_entries(fun, spec), simple)

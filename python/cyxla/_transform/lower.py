@@ -1,5 +1,6 @@
 """Lowering rules written as Python functions of arrays."""
 
+
 def lower_fun(function, multiple_results=False):
     """A lowering rule that traces `function(*operands, **params)` and writes its equations in place.
 
@@ -20,7 +21,8 @@ def lower_fun(function, multiple_results=False):
 
         if len(cache) > 1024:
             cache.clear()
-        return ctx.inline_function(flat, names, ctx.avals_in, multiple_results=multiple_results,
-                                   cache=None if key is None else cache, key=key)
+        return ctx.inline_function(
+            flat, names, ctx.avals_in, multiple_results=multiple_results, cache=None if key is None else cache, key=key
+        )
 
     return rule

@@ -47,9 +47,11 @@ def _place(x, target, donate):
 
 
 def device_put(x, device=None, *, src=None, donate=False, may_alias=None):
-    """The arrays of a pytree on a device (or with a sharding, or a tree prefix of those); None leaves them where they are.
+    """The arrays of a pytree on a device (or with a sharding, or a tree prefix of those); None leaves them where they
+    are.
 
-    Arrays placed so are committed: computations with them run on their device. Raises TypeError for what is not an array.
+    Arrays placed so are committed: computations with them run on their device. Raises TypeError for what is not an
+    array.
 
     >>> import cyxla
     >>> cyxla.device_put(1.0, cyxla.devices()[0]).devices() == {cyxla.devices()[0]}
@@ -58,11 +60,15 @@ def device_put(x, device=None, *, src=None, donate=False, may_alias=None):
     from cyxla.tree_util import broadcast_prefix
 
     leaves, tree = tree_flatten(x)
-    targets = broadcast_prefix(device, x, is_leaf=lambda d: d is None) if isinstance(device, (dict, list, tuple)) else None
+    targets = (
+        broadcast_prefix(device, x, is_leaf=lambda d: d is None) if isinstance(device, (dict, list, tuple)) else None
+    )
     results = []
     for i, leaf in enumerate(leaves):
         if not is_arraylike(leaf):
-            raise TypeError(f"device_put takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}")
+            raise TypeError(
+                f"device_put takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}"
+            )
         target = device if targets is None else targets[i]
         if isinstance(leaf, Array) and not isinstance(leaf, ArrayImpl):
             results.append(device_put_p.bind(leaf, device=target))

@@ -17,8 +17,8 @@ def flat_axes(what, axes, tree, api="vmap"):
         flat = broadcast_prefix(axes, tree_unflatten(tree, [0] * tree.num_leaves), is_leaf=lambda x: x is None)
     except ValueError as error:
         raise ValueError(
-            f"{api} {what} specification must be a tree prefix of the corresponding value, got specification {axes} for "
-            f"value tree {tree}: {error}"
+            f"{api} {what} specification must be a tree prefix of the corresponding value, got specification {axes} "
+            f"for value tree {tree}: {error}"
         ) from None
     for axis in flat:
         if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
@@ -33,12 +33,15 @@ def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
         if axis is None:
             continue
         if not is_arraylike(leaf):
-            raise TypeError(f"{api} maps over arrays; got {leaf!r:.200} of type {type(leaf).__name__} at {paths(index)}")
+            raise TypeError(
+                f"{api} maps over arrays; got {leaf!r:.200} of type {type(leaf).__name__} at {paths(index)}"
+            )
         shape = typeof(leaf).shape
         if not -len(shape) <= axis < len(shape):
             raise ValueError(
-                f"{api} was requested to map its argument along axis {axis}, which implies that its rank should be at least "
-                f"{axis + 1 if axis >= 0 else -axis}, but is only {len(shape)} (its shape is {shape}), at {paths(index)}"
+                f"{api} was requested to map its argument along axis {axis}, which implies that its rank should be at "
+                f"least {axis + 1 if axis >= 0 else -axis}, but is only {len(shape)} (its shape is {shape}), at "
+                f"{paths(index)}"
             )
         sizes.setdefault(shape[axis], []).append(index)
     if axis_size is not None:
@@ -47,8 +50,11 @@ def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
         raise ValueError(f"{api} must have at least one non-None value in in_axes, or axis_size must be given")
     if len(sizes) > 1:
         listed = "; ".join(
-            f"size {size}: " + (", ".join(f"{paths(i)} of shape {typeof(leaves[i]).shape}, axis {axes[i]}" for i in where)
-                                or "axis_size")
+            f"size {size}: "
+            + (
+                ", ".join(f"{paths(i)} of shape {typeof(leaves[i]).shape}, axis {axes[i]}" for i in where)
+                or "axis_size"
+            )
             for size, where in sizes.items()
         )
         raise ValueError(f"{api} got inconsistent sizes for array axes to be mapped: {listed}")
@@ -58,9 +64,9 @@ def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
 def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_name=None, sum_match=False):
     """Maps a function over an axis of its arguments, as one vectorized computation.
 
-    `in_axes` and `out_axes` are axes, or tree prefixes of the arguments (tuple of positional arguments) and results with
-    axes as leaves; None is for what is not mapped. Keyword arguments are mapped over axis 0. `axis_size` gives the size
-    where no argument is mapped; `axis_name` names the axis for collectives.
+    `in_axes` and `out_axes` are axes, or tree prefixes of the arguments (tuple of positional arguments) and results
+    with axes as leaves; None is for what is not mapped. Keyword arguments are mapped over axis 0. `axis_size` gives the
+    size where no argument is mapped; `axis_name` names the axis for collectives.
 
     Raises ValueError for axes that do not exist or have different sizes, TypeError for what is no axis.
 
@@ -84,8 +90,8 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
     def vmapped(*args, **kwargs):
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ValueError(
-                f"vmap in_axes has {len(in_axes)} entries, {in_axes}, and {function_name(fun)} was called with {len(args)} "
-                "positional arguments: give one entry per argument, or one int for all"
+                f"vmap in_axes has {len(in_axes)} entries, {in_axes}, and {function_name(fun)} was called with "
+                f"{len(args)} positional arguments: give one entry per argument, or one int for all"
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = flat_axes("in_axes", in_axes, tree.children()[0]) + [0] * tree.children()[1].num_leaves

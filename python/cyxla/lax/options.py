@@ -47,7 +47,9 @@ def accuracy_attribute(accuracy):
     if accuracy is None:
         return ""
     if isinstance(accuracy, Tolerance):
-        fields = [f"{name} = {value:.17e}" for name, value in (("atol", accuracy.atol), ("rtol", accuracy.rtol)) if value]
+        fields = [
+            f"{name} = {value:.17e}" for name, value in (("atol", accuracy.atol), ("rtol", accuracy.rtol)) if value
+        ]
         if accuracy.ulps:
             fields.append(f"ulps = {accuracy.ulps}")
         mode = "TOLERANCE"

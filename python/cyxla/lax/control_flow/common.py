@@ -36,13 +36,15 @@ def trace_body(fun, in_tree, avals, api):
         for leaf in outs:
             if not is_arraylike(leaf):
                 raise TypeError(
-                    f"{name}, called by {api}, returned {leaf!r:.200} of type {type(leaf).__name__}: return arrays, numbers, "
-                    "and containers of them"
+                    f"{name}, called by {api}, returned {leaf!r:.200} of type {type(leaf).__name__}: return arrays, "
+                    "numbers, and containers of them"
                 )
         return outs
 
     jaxpr, consts = trace_flat(flat, avals, DebugInfo(api, name, None, None))
-    closed = ClosedJaxpr(Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info), [])
+    closed = ClosedJaxpr(
+        Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info), []
+    )
     result = closed, consts, out_tree
     if known is not None and not any(isinstance(c, Tracer) for c in consts):
         known[key] = result
@@ -80,15 +82,17 @@ def is_zero(tangent):
 def to_arrays(leaves, api):
     for leaf in leaves:
         if not is_arraylike(leaf):
-            raise TypeError(f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}")
+            raise TypeError(
+                f"{api} takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}"
+            )
     return [asarray(leaf) for leaf in leaves]
 
 
 def weaken(avals_in, avals_out):
     """Which carried values enter weakly typed and leave strongly typed: their inputs must be made strong."""
     return [
-        i.weak_type and not o.weak_type and i.shape == o.shape and i.dtype == o.dtype
-        or i.weak_type and i.shape == o.shape and i.dtype != o.dtype
+        (i.weak_type and not o.weak_type and i.shape == o.shape and i.dtype == o.dtype)
+        or (i.weak_type and i.shape == o.shape and i.dtype != o.dtype)
         for i, o in zip(avals_in, avals_out)
     ]
 
@@ -104,8 +108,8 @@ def describe_mismatch(api, what, tree_in, avals_in, tree_out, avals_out):
 
     if tree_in != tree_out:
         return (
-            f"{api}: the {what} must have the same structure on the way in and out of the loop body; it goes in as {tree_in} "
-            f"and comes out as {tree_out}"
+            f"{api}: the {what} must have the same structure on the way in and out of the loop body; it goes in as "
+            f"{tree_in} and comes out as {tree_out}"
         )
     paths = [path for path, _ in tree_flatten_with_path(tree_unflatten(tree_in, list(range(tree_in.num_leaves))))[0]]
     differing = [
@@ -116,7 +120,8 @@ def describe_mismatch(api, what, tree_in, avals_in, tree_out, avals_out):
     return (
         f"{api}: the {what} must have the same shapes and dtypes on the way in and out of the loop body:\n"
         + "\n".join(differing)
-        + "\nConvert the initial value or the body's result (for example with .astype or jnp.reshape) so that they agree."
+        + "\nConvert the initial value or the body's result (for example with .astype or jnp.reshape) so that they "
+        "agree."
     )
 
 

@@ -5,7 +5,16 @@ from cyxla._core.config import config
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, UndefinedPrimal, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.core import (
+    ClosedJaxpr,
+    Jaxpr,
+    Primitive,
+    UndefinedPrimal,
+    Zero,
+    aval_to_tangent,
+    eval_jaxpr,
+    is_undefined_primal,
+)
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, trace_to_jaxpr
 from cyxla.lax.control_flow.common import eager_impl, is_zero, same_type, spread, to_arrays, trace_body, union_effects
@@ -55,12 +64,12 @@ def _linearized_branches(branches, nonzeros):
     n_outs = len(branches[0].out_avals)
     wanted = [any(s.out_nonzeros[i] for s in splits) for i in range(n_outs)]
     shared = sorted({i for s in splits for where, i in s.sources if where == "in"})
-    slots = []          # avals of the residuals that are computed
-    assigned = []       # per branch: for each computed residual, its slot
+    slots = []  # avals of the residuals that are computed
+    assigned = []  # per branch: for each computed residual, its slot
     for split in splits:
         free = list(range(len(slots)))
         mine = []
-        for position, (where, i) in enumerate(split.sources):
+        for position, (where, _) in enumerate(split.sources):
             if where == "in":
                 mine.append(None)
                 continue
@@ -87,9 +96,14 @@ def _linearized_branches(branches, nonzeros):
         primal_branches.append(trace_to_jaxpr(primal, branches[0].in_avals))
 
         def linear(args, split=split, mine=mine):
-            residuals, rest, active = args[: len(slots)], args[len(slots) : len(slots) + len(shared)], args[len(slots) + len(shared) :]
+            residuals, rest, active = (
+                args[: len(slots)],
+                args[len(slots) : len(slots) + len(shared)],
+                args[len(slots) + len(shared) :],
+            )
             chosen = [
-                rest[shared.index(i)] if where == "in" else residuals[slot] for (where, i), slot in zip(split.sources, mine)
+                rest[shared.index(i)] if where == "in" else residuals[slot]
+                for (where, i), slot in zip(split.sources, mine)
             ]
             outs = iter(eval_jaxpr(split.linear.jaxpr, split.linear.consts, chosen + active))
             given = [next(outs) if nonzero else None for nonzero in split.out_nonzeros]
@@ -154,7 +168,11 @@ def _batch(axis, args, dims, *, branches, **params):
         outs = cond_p.bind(index, *operands, branches=batched_branches, **params)
         return outs, [0 if w else None for w in wanted]
     # Which branch runs differs within the batch: all of them run, and each element takes its own.
-    index = index if index_dim == 0 else lax.transpose(index, (index_dim, *(i for i in range(index.ndim) if i != index_dim)))
+    index = (
+        index
+        if index_dim == 0
+        else lax.transpose(index, (index_dim, *(i for i in range(index.ndim) if i != index_dim)))
+    )
     results = []
     for branch in branches:
         closed, _ = batch_jaxpr(branch, axis, batched, True)
@@ -195,8 +213,8 @@ cond_p = Primitive(
 def switch(index, branches, *operands, operand=None):
     """Calls one of several functions: `branches[clamp(index, 0, len(branches) - 1)](*operands)`.
 
-    All branches take the same operands and return results of the same structure, shapes and dtypes. Raises TypeError where
-    the index is not an integer scalar or results differ, ValueError for no branches.
+    All branches take the same operands and return results of the same structure, shapes and dtypes. Raises TypeError
+    where the index is not an integer scalar or results differ, ValueError for no branches.
 
     >>> from cyxla import lax
     >>> lax.switch(1, [lambda x: x, lambda x: x * 10.0], 2.0)
@@ -249,7 +267,9 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     if not callable(true_fun) and len(operands) == 2 and callable(false_fun) is False and callable(operands[0]):
         # The old form cond(pred, true_operand, true_fun, false_operand, false_fun).
         true_operand, true_function, false_operand, false_function = true_fun, false_fun, *operands
-        return cond(pred, lambda ops: true_function(ops[0]), lambda ops: false_function(ops[1]), (true_operand, false_operand))
+        return cond(
+            pred, lambda ops: true_function(ops[0]), lambda ops: false_function(ops[1]), (true_operand, false_operand)
+        )
     if operand is not _missing:
         if operands:
             raise TypeError("cond: pass operands by position or as operand=, not both")
@@ -262,12 +282,14 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     if pred is None:
         raise TypeError("cond: the predicate is None; give a boolean scalar")
     if not is_arraylike(pred):
-        raise TypeError(f"cond: the predicate must be a boolean scalar, got {pred!r:.200} of type {type(pred).__name__}")
+        raise TypeError(
+            f"cond: the predicate must be a boolean scalar, got {pred!r:.200} of type {type(pred).__name__}"
+        )
     aval = typeof(pred)
     if aval.shape:
         raise TypeError(
-            f"cond: the predicate must be a scalar, got an array of shape {aval.shape}; reduce it with .any() or .all(), or "
-            "use jnp.where for an elementwise choice"
+            f"cond: the predicate must be a scalar, got an array of shape {aval.shape}; reduce it with .any() or "
+            ".all(), or use jnp.where for an elementwise choice"
         )
     if aval.dtype.kind not in "biuf":
         raise TypeError(f"cond: the predicate must be a boolean or a number, got dtype {aval.dtype}")
@@ -289,8 +311,8 @@ def _conditional(index, functions, operands, api):
     for number, (_, _, tree) in enumerate(traced):
         if tree != out_tree:
             raise TypeError(
-                f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of the same structure; they return "
-                f"{out_tree} and {tree}"
+                f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of the same structure; they "
+                f"return {out_tree} and {tree}"
             )
     # Each branch takes the constants of all.
     consts = [c for _, mine, _ in traced for c in mine]
@@ -334,8 +356,8 @@ def _join_types(branches, api):
                     continue
                 raise TypeError(
                     f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of equal types; result "
-                    f"{position} is {a.str_short()} in one and {b.str_short()} in the other. Convert one of them, for example "
-                    "with .astype."
+                    f"{position} is {a.str_short()} in one and {b.str_short()} in the other. Convert one of them, for "
+                    "example with .astype."
                 )
     if all(a is b for branch in branches for a, b in zip(first, branch.out_avals)):
         return branches

@@ -79,8 +79,8 @@ def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconst
 
 
 def _linearize(primals, tangents, **params):
-    # How often the loop runs is not known beforehand, so its intermediate values cannot be kept: the linear program runs
-    # the loop again, in forward mode. It has no transpose.
+    # How often the loop runs is not known beforehand, so its intermediate values cannot be kept: the linear program
+    # runs the loop again, in forward mode. It has no transpose.
     outs = while_p.bind(*primals, **params)
     _, out_tangents = _jvp(primals, tangents, **params)
     return outs, out_tangents
@@ -107,7 +107,10 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
         if joined == carry:
             break
         carry = joined
-    init = [x if b or not wanted else move_batch_axis(x, None, axis.size) for x, b, wanted in zip(init, batched[cond_nconsts + body_nconsts :], carry)]
+    init = [
+        x if b or not wanted else move_batch_axis(x, None, axis.size)
+        for x, b, wanted in zip(init, batched[cond_nconsts + body_nconsts :], carry)
+    ]
     new_cond, (pred_batched,) = batch_jaxpr(cond_jaxpr, axis, [*cond_batched, *carry])
     new_body, _ = batch_jaxpr(body_jaxpr, axis, [*body_batched, *carry], carry)
     out_dims = [0 if b else None for b in carry]
@@ -141,7 +144,8 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
     any_cond, frozen_body = found
     outs = while_p.bind(
         *cond_consts, *cond_consts, *body_consts, *init,
-        cond_jaxpr=any_cond, body_jaxpr=frozen_body, cond_nconsts=cond_nconsts, body_nconsts=cond_nconsts + body_nconsts,
+        cond_jaxpr=any_cond, body_jaxpr=frozen_body, cond_nconsts=cond_nconsts,
+        body_nconsts=cond_nconsts + body_nconsts,
     )  # fmt: skip
     return outs, out_dims
 
@@ -157,7 +161,9 @@ def _lower(ctx, *names, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
     bound = ", ".join(f"{a} = {b}" for a, b in zip(inner, names))
     types = ", ".join(a.mlir for a in avals)
     test = ctx.body(cond_jaxpr, inner[:cond_nconsts] + inner[cond_nconsts + body_nconsts :])
-    step = ctx.body_with_results(body_jaxpr, inner[cond_nconsts:], inner[: cond_nconsts + body_nconsts], avals[: cond_nconsts + body_nconsts])
+    step = ctx.body_with_results(
+        body_jaxpr, inner[cond_nconsts:], inner[: cond_nconsts + body_nconsts], avals[: cond_nconsts + body_nconsts]
+    )
     ctx.write(f"{outer}:{n} = stablehlo.while({bound}) : {types}\ncond {{\n{test}\n}} do {{\n{step}\n}}")
     if n == 1:
         return [f"{outer}#0"]
@@ -207,7 +213,9 @@ def while_loop(cond_fun, body_fun, init_val):
         raise TypeError(describe_mismatch("while_loop", "loop value", tree, avals, out_tree, body.out_avals))
     test, cond_consts, cond_tree = trace_body(cond_fun, in_tree, avals, "while_loop")
     if len(test.out_avals) != 1 or cond_tree.num_nodes != 1:
-        raise TypeError(f"while_loop: cond_fun must return one boolean scalar, it returned a tree of structure {cond_tree}")
+        raise TypeError(
+            f"while_loop: cond_fun must return one boolean scalar, it returned a tree of structure {cond_tree}"
+        )
     aval = test.out_avals[0]
     if aval.shape or aval.dtype != bool:
         raise TypeError(f"while_loop: cond_fun must return a boolean scalar, it returned {aval.str_short()}")
@@ -239,8 +247,8 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     """Repeats `val = body_fun(i, val)` for i from `lower` to `upper - 1`, from `init_val`.
 
     With Python integers (or concrete arrays) as bounds the loop is a scan and can be differentiated in reverse mode;
-    otherwise it is a while_loop. `unroll` (static bounds only) is the number of steps per iteration of the compiled loop.
-    Raises TypeError where the bounds are not integer scalars or the value changes its type.
+    otherwise it is a while_loop. `unroll` (static bounds only) is the number of steps per iteration of the compiled
+    loop. Raises TypeError where the bounds are not integer scalars or the value changes its type.
 
     >>> from cyxla import lax
     >>> lax.fori_loop(0, 10, lambda i, s: s + i, 0)
@@ -269,7 +277,9 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
             return (lax.add(i, lax.full((), 1, i.dtype)), body_fun(i, value)), None
 
         start = lax.convert_element_type(asarray(first), dtype)
-        (_, result), _ = scan(_by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1)
+        (_, result), _ = scan(
+            _by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1
+        )
         return result
     if unroll is not None:
         raise ValueError("fori_loop: unroll needs bounds that are known when the loop is traced")

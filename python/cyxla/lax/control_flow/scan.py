@@ -51,7 +51,9 @@ def _fixed_point(spread_once, carry):
 def _carry_nonzeros(jaxpr, const_nonzeros, carry_nonzeros, xs_nonzeros):
     n = len(carry_nonzeros)
     return _fixed_point(
-        lambda carry: jvp_jaxpr(jaxpr, [*const_nonzeros, *carry, *xs_nonzeros], [*carry, *[False] * (len(jaxpr.out_avals) - n)])[1],
+        lambda carry: jvp_jaxpr(
+            jaxpr, [*const_nonzeros, *carry, *xs_nonzeros], [*carry, *[False] * (len(jaxpr.out_avals) - n)]
+        )[1],
         carry_nonzeros,
     )
 
@@ -68,7 +70,9 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
     sizes = [num_consts, sum(consts_nz), num_carry, sum(carry_nz), n_xs, sum(xs_nz)]
     if body is None:
         avals = forward.in_avals
-        consts, carry, xs, consts_dot, carry_dot, xs_dot = split_list(avals, num_consts, num_carry, n_xs, sizes[1], sizes[3])
+        consts, carry, xs, consts_dot, carry_dot, xs_dot = split_list(
+            avals, num_consts, num_carry, n_xs, sizes[1], sizes[3]
+        )
 
         def step(args):
             consts, consts_dot, carry, carry_dot, xs, xs_dot, _ = split_list(args, *sizes)
@@ -83,7 +87,8 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
     init_dot = [instantiate_zeros(t) for t, nz in zip(init_dot, carry_nz) if nz]
     xs_dot = [t for t in xs_dot if not is_zero(t)]
     outs = _bind(
-        consts + consts_dot + init + init_dot + xs + xs_dot, body, num_consts + len(consts_dot), num_carry + len(init_dot),
+        consts + consts_dot + init + init_dot + xs + xs_dot, body, num_consts + len(consts_dot),
+        num_carry + len(init_dot),
         **params,
     )  # fmt: skip
     carry, carry_dot, ys, ys_dot = split_list(outs, num_carry, sum(carry_nz), n_ys)
@@ -93,12 +98,12 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
 def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
     consts_nz, init_nz, xs_nz = split_list([not is_zero(t) for t in tangents], num_consts, num_carry)
     carry_nz = _carry_nonzeros(jaxpr, consts_nz, init_nz, xs_nz)
-    nonzeros = tuple([*consts_nz, *carry_nz, *xs_nz])
+    nonzeros = (*consts_nz, *carry_nz, *xs_nz)
     plan = jaxpr.derived.get(("scan linearize", num_consts, num_carry, nonzeros))
     if plan is None:
         plan = _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz)
         jaxpr.derived[("scan linearize", num_consts, num_carry, nonzeros)] = plan
-    primal_body, linear_body, kept, invariant, n_stacked, out_nz = plan
+    primal_body, linear_body, kept, invariant, _, out_nz = plan
     n_ys = len(jaxpr.out_avals) - num_carry
     outs = _bind(primals, primal_body, num_consts, num_carry, **params)
     carry, ys, stacked = split_list(outs, num_carry, n_ys)
@@ -149,7 +154,9 @@ def _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz):
         residual_avals[where, i] = aval
     consts_dot, carry_dot, xs_dot = (
         [aval_to_tangent(a) for a, nz in zip(avals, flags) if nz]
-        for avals, flags in zip(split_list(in_avals, num_consts, num_carry), split_list(nonzeros, num_consts, num_carry))
+        for avals, flags in zip(
+            split_list(in_avals, num_consts, num_carry), split_list(nonzeros, num_consts, num_carry)
+        )
     )
     sizes = [len(invariant), len(consts_dot), len(carry_dot), len(kept), len(stacked)]
 
@@ -222,7 +229,13 @@ def _transpose(cotangents, *args, jaxpr, num_consts, num_carry, length, reverse,
     init += [instantiate_zeros(ct) for ct in ct_carry]
     active_ys = [ct for ct in ct_ys if not is_zero(ct)]
     outs = _bind(
-        known_consts + init + active_ys + known_xs, body, n_known, len(init), length=length, reverse=not reverse, **params
+        known_consts + init + active_ys + known_xs,
+        body,
+        n_known,
+        len(init),
+        length=length,
+        reverse=not reverse,
+        **params,
     )
     to_consts, to_carry, to_xs = split_list(outs, len(lin_const_avals), num_carry)
     to_carry = [ct if lin else None for ct, lin in zip(to_carry, carry_lin)]
@@ -284,9 +297,7 @@ def _as_while(*args, jaxpr, length, reverse, num_consts, num_carry, unroll, **pa
             rows.append(ys)
         if reverse:
             rows.reverse()
-        stacked = [
-            lax.concatenate([lax.expand_dims(row[k], (0,)) for row in rows], 0) for k in range(len(y_avals))
-        ]
+        stacked = [lax.concatenate([lax.expand_dims(row[k], (0,)) for row in rows], 0) for k in range(len(y_avals))]
         return carry + stacked
 
     one = lax.full((), 1, "int32")
@@ -378,7 +389,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
         m = carry_tree.num_leaves
         raise TypeError(describe_mismatch("scan", "carry", init_tree, avals, carry_tree, body.out_avals[:m]))
     outs = scan_p.bind(
-        *consts, *init_leaves, *xs_leaves, jaxpr=body, length=length, reverse=bool(reverse), num_consts=len(consts), num_carry=n,
+        *consts, *init_leaves, *xs_leaves, jaxpr=body, length=length, reverse=bool(reverse), num_consts=len(consts),
+        num_carry=n,
         unroll=unroll if unroll is not False else 1, linear=(False,) * (len(consts) + n + len(xs_leaves)),
         _split_transpose=_split_transpose,
     )  # fmt: skip
@@ -398,7 +410,9 @@ def _length(xs, tree, length):
         try:
             length = length.__index__()
         except AttributeError:
-            raise TypeError(f"scan: length must be an integer known when the loop is traced, got {length!r:.200}") from None
+            raise TypeError(
+                f"scan: length must be an integer known when the loop is traced, got {length!r:.200}"
+            ) from None
         if any(size != length for size in sizes):
             raise ValueError(f"scan got length={length} and xs with leading axes of sizes {sorted(sizes)}")
         return length
@@ -415,8 +429,8 @@ def _carry_tree(out_tree, f):
         from cyxla._transform.arguments import function_name
 
         raise TypeError(
-            f"scan: {function_name(f)} must return a pair (carry, y), it returned a tree of structure {out_tree}; return "
-            "None as y where there is nothing to stack"
+            f"scan: {function_name(f)} must return a pair (carry, y), it returned a tree of structure {out_tree}; "
+            "return None as y where there is nothing to stack"
         )
     return children[0]
 
@@ -469,5 +483,3 @@ def map(f, xs, *, batch_size=None):
 
 def _mapped(f):
     return lambda _, x: ((), f(x))
-
-
