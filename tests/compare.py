@@ -21,7 +21,11 @@ def is_key(x):
 
 
 def leaf_type(x):
-    return tuple(x.shape), str(x.dtype), bool(getattr(x, "weak_type", getattr(getattr(x, "aval", None), "weak_type", False)))
+    return (
+        tuple(x.shape),
+        str(x.dtype),
+        bool(getattr(x, "weak_type", getattr(getattr(x, "aval", None), "weak_type", False))),
+    )
 
 
 def assert_leaves_equal(ours, theirs, rtol, atol, where=""):

@@ -12,10 +12,10 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from compare import agree, assert_same, both_raise
 
 import cyxla
 import cyxla.numpy as jnp
-from compare import agree, assert_same, both_raise
 from cyxla import lax
 
 X = np.array([1.0, 2.0, 3.0], np.float32)
@@ -299,7 +299,11 @@ def test_static_strings_functions_and_tuples():
             x = function(x)
         return -x if how == "minus" else x
 
-    for options in ({"static_argnums": (1, 2)}, {"static_argnames": ("how", "functions")}, {"static_argnums": (-1, -2)}):
+    for options in (
+        {"static_argnums": (1, 2)},
+        {"static_argnames": ("how", "functions")},
+        {"static_argnums": (-1, -2)},
+    ):
         jitted = cyxla.jit(f, **options)
         np.testing.assert_allclose(jitted(X, "minus", (jnp.sin, jnp.cos)), -np.cos(np.sin(X)), rtol=1e-5)
         np.testing.assert_allclose(jitted(X, "plus", ()), X)
@@ -350,7 +354,7 @@ def test_donated_arrays_are_deleted():
     assert x.is_deleted()
     assert not y.is_deleted()
     for use in (lambda: x + 1, lambda: np.asarray(x), lambda: f(x, y), lambda: x[0], x.block_until_ready):
-        with pytest.raises(RuntimeError, match="float32\\[3\\].*deleted or donated"):
+        with pytest.raises(RuntimeError, match=r"float32\[3\].*deleted or donated"):
             use()
     assert "deleted" in repr(x)
 
@@ -433,9 +437,9 @@ def test_donation_inside_of_a_trace_is_ignored():
 
 def test_unused_arguments():
     f = cyxla.jit(lambda x, y: x + 1)
-    assert f.lower(X, X).as_text().count("%arg") < cyxla.jit(lambda x, y: x + 1, keep_unused=True).lower(X, X).as_text().count(
-        "%arg"
-    )
+    assert f.lower(X, X).as_text().count("%arg") < cyxla.jit(lambda x, y: x + 1, keep_unused=True).lower(
+        X, X
+    ).as_text().count("%arg")
     deleted = jnp.ones(3)
     deleted.delete()
     with pytest.raises(RuntimeError):
@@ -676,7 +680,7 @@ def test_a_leak_does_not_keep_the_program():
         leaks.append(x)
         return x + big[0]
 
-    cyxla.jit(lambda x: f(x))(1.0)
+    cyxla.jit(lambda x: f(x))(1.0)  # noqa: F821
     del f, token
     gc.collect()
     assert reference() is None
@@ -685,7 +689,7 @@ def test_a_leak_does_not_keep_the_program():
 def test_checking_leaks():
     kept = []
     with cyxla.checking_leaks():
-        with pytest.raises(Exception, match="[Ll]eak"):
+        with pytest.raises(Exception, match=r"[Ll]eak"):
             cyxla.jit(lambda x: kept.append(x))(1.0)
         cyxla.jit(lambda x: x + 1)(1.0)
 
