@@ -19,21 +19,17 @@ from cyxla._transform.jaxprs import (
     jvp_jaxpr,
     linearize_jaxpr,
     move_batch_axis,
+    spread,
     transpose_jaxpr,
 )
 from cyxla._transform.jit import jit_p
-
-
-def _spread(values, present):
-    values = iter(values)
-    return [next(values) if p else None for p in present]
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
     forward, out_nonzeros = jvp_jaxpr(jaxpr, [type(t) is not Zero for t in tangents])
     outs = remat_p.bind(*primals, *[t for t in tangents if type(t) is not Zero], jaxpr=forward, **params)
     n = len(jaxpr.out_avals)
-    return outs[:n], _spread(outs[n:], out_nonzeros)
+    return outs[:n], spread(outs[n:], out_nonzeros)
 
 
 def _linearize(primals, tangents, *, jaxpr, **params):
@@ -42,7 +38,7 @@ def _linearize(primals, tangents, *, jaxpr, **params):
     _, out_nonzeros = jvp_jaxpr(jaxpr, nonzeros)
     active = [t for t in tangents if type(t) is not Zero]
     dots = remat_linear_p.bind(*primals, *active, jaxpr=jaxpr, nonzeros=nonzeros, **params) if any(out_nonzeros) else []
-    return outs, _spread(dots, out_nonzeros)
+    return outs, spread(dots, out_nonzeros)
 
 
 def _batch(axis, args, dims, *, jaxpr, **params):
@@ -56,7 +52,7 @@ def _transpose(cotangents, *args, jaxpr, **params):
     transposed, nonzeros = transpose_jaxpr(jaxpr, linear, [type(ct) is not Zero for ct in cotangents])
     known = [a for a in args if not is_undefined_primal(a)]
     outs = remat_p.bind(*known, *[ct for ct in cotangents if type(ct) is not Zero], jaxpr=transposed, **params)
-    found = iter(_spread(outs, nonzeros))
+    found = iter(spread(outs, nonzeros))
     return [next(found) if is_linear else None for is_linear in linear]
 
 
@@ -101,7 +97,7 @@ def _linear_jvp(primals, tangents, *, jaxpr, nonzeros, **params):
     forward, out_nonzeros = jvp_jaxpr(program, [type(t) is not Zero for t in tangents])
     outs = jit_p.bind(*primals, *[t for t in tangents if type(t) is not Zero], jaxpr=forward, name="checkpoint")
     n = len(program.out_avals)
-    return outs[:n], _spread(outs[n:], out_nonzeros)
+    return outs[:n], spread(outs[n:], out_nonzeros)
 
 
 def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse, **params):
@@ -120,7 +116,7 @@ def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse, **params)
     linear = [False] * len(residuals) + [True] * sum(nonzeros)
     transposed, ct_present = transpose_jaxpr(split.linear, linear, [type(ct) is not Zero for ct in cts])
     found = jit_p.bind(*residuals, *[ct for ct in cts if type(ct) is not Zero], jaxpr=transposed, name="checkpoint")
-    return [None] * n + _spread(found, ct_present)
+    return [None] * n + spread(found, ct_present)
 
 
 def _linear_batch(axis, args, dims, *, jaxpr, nonzeros, **params):

@@ -44,7 +44,7 @@ class Program:
         start = time.perf_counter()
         target = device if device is not None else backend.default_device()
         loaded = compiler.compile(self.text, [target], compiler_options, small=small)
-        runner = execute.prepare(loaded, [physical(aval) for aval in self.avals_out], target)
+        runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
         dispatch.count("compilations", 1)
         dispatch.count("compile_s", time.perf_counter() - start)
         return dispatch.Executable(
@@ -61,24 +61,6 @@ class Program:
 
 def module_name(name):
     return "".join(c if (c.isalnum() and c.isascii()) or c == "_" else "_" for c in name) or "fn"
-
-
-class Physical:
-    """Shape and dtype of the storage of an array."""
-
-    __slots__ = ("dtype", "ndim", "shape", "weak_type")
-
-    def __init__(self, shape, dtype):
-        self.shape = shape
-        self.dtype = dtype
-        self.ndim = len(shape)
-        self.weak_type = False
-
-
-def physical(aval):
-    """The aval itself, or for an extended dtype (typed PRNG keys) the shape and dtype of its storage."""
-    shape = getattr(aval.dtype, "physical_shape", None)
-    return aval if shape is None else Physical(aval.shape + shape, aval.dtype.physical_dtype)
 
 
 def plan_donation(jaxpr, used, donated):

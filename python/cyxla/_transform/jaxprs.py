@@ -194,9 +194,7 @@ def batch_jaxpr(closed, axis, batched, instantiate=False):
             for out, d, wanted in zip(outs, out_dims, instantiate)
         ]
 
-    avals = [
-        aval.update(shape=(axis.size, *aval.shape)) if b else aval for aval, b in zip(closed.in_avals, batched)
-    ]
+    avals = [aval.update(shape=(axis.size, *aval.shape)) if b else aval for aval, b in zip(closed.in_avals, batched)]
     result = closed.derived[key] = trace_to_jaxpr(batch, avals), tuple(out_batched)
     return result
 
@@ -216,6 +214,12 @@ def move_batch_axis(value, dim, size, to=0):
     return lax.transpose(value, tuple(order))
 
 
+def spread(values, present):
+    """A list with a value, taken in turn, for every true flag, and None for the others."""
+    values = iter(values)
+    return [next(values) if p else None for p in present]
+
+
 def batch_arguments(args, dims):
     """Operands with their batch axes moved to the front, and which of them are batched."""
     moved = [a if d is None else move_batch_axis(a, d, None) for a, d in zip(args, dims)]
@@ -231,6 +235,7 @@ __all__ = [
     "lift_constants",
     "linearize_jaxpr",
     "move_batch_axis",
+    "spread",
     "trace_to_jaxpr",
     "transpose_jaxpr",
 ]

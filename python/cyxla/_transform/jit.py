@@ -24,6 +24,7 @@ from cyxla._transform.jaxprs import (
     batch_jaxpr,
     jvp_jaxpr,
     linearize_jaxpr,
+    spread,
     transpose_jaxpr,
 )
 
@@ -48,7 +49,7 @@ def _jvp(primals, tangents, *, jaxpr, **params):
     active = [t for t in tangents if type(t) is not Zero]
     outs = jit_p.bind(*primals, *active, jaxpr=jvp, **_without_donation(params))
     n = len(jaxpr.jaxpr.outvars)
-    return outs[:n], _spread(outs[n:], out_nonzeros)
+    return outs[:n], spread(outs[n:], out_nonzeros)
 
 
 def _linearize(primals, tangents, *, jaxpr, **params):
@@ -59,7 +60,7 @@ def _linearize(primals, tangents, *, jaxpr, **params):
     out_tangents = []
     if any(split.out_nonzeros):
         out_tangents = jit_p.bind(*split.residuals(primals, outs), *active, jaxpr=split.linear, **params)
-    return outs[: split.num_outs], _spread(out_tangents, split.out_nonzeros)
+    return outs[: split.num_outs], spread(out_tangents, split.out_nonzeros)
 
 
 def _transpose(cotangents, *args, jaxpr, **params):
@@ -67,7 +68,7 @@ def _transpose(cotangents, *args, jaxpr, **params):
     transposed, nonzeros = transpose_jaxpr(jaxpr, linear, [type(ct) is not Zero for ct in cotangents])
     known = [a for a in args if not is_undefined_primal(a)]
     active = [ct for ct in cotangents if type(ct) is not Zero]
-    outs = iter(_spread(jit_p.bind(*known, *active, jaxpr=transposed, **_without_donation(params)), nonzeros))
+    outs = iter(spread(jit_p.bind(*known, *active, jaxpr=transposed, **_without_donation(params)), nonzeros))
     return [next(outs) if is_linear else None for is_linear in linear]
 
 
@@ -80,12 +81,6 @@ def _batch(axis, args, dims, *, jaxpr, **params):
 
 def _lower(ctx, *names, jaxpr, name, **params):
     return ctx.call(jaxpr, names, name)
-
-
-def _spread(values, present):
-    """A value (or None) per flag, taking the values in turn."""
-    values = iter(values)
-    return [next(values) if p else None for p in present]
 
 
 def _without_donation(params):

@@ -2,7 +2,7 @@
 
 import weakref
 
-from cyxla._engine.array import asarray, is_arraylike, typeof
+from cyxla._engine.array import asarray, is_arraylike
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Tracer, Var, Zero
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
@@ -147,13 +147,3 @@ def split_list(items, *sizes):
         start += size
     parts.append(list(items[start:]))
     return parts
-
-
-def spread(values, present):
-    """A value, or a symbolic None, per flag."""
-    values = iter(values)
-    return [next(values) if p else None for p in present]
-
-
-def type_of(value):
-    return typeof(value)

@@ -8,14 +8,13 @@ from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, trace_to_jaxpr
+from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
 from cyxla.lax.control_flow.common import (
     describe_mismatch,
     eager_impl,
     is_zero,
     same_type,
     split_list,
-    spread,
     strengthen,
     to_arrays,
     trace_body,

@@ -7,7 +7,7 @@ from cyxla._engine.autodiff import backward_pass, instantiate_zeros
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
-from cyxla._transform.jaxprs import batch_jaxpr, jvp_jaxpr, linearize_jaxpr, move_batch_axis, trace_to_jaxpr
+from cyxla._transform.jaxprs import batch_jaxpr, jvp_jaxpr, linearize_jaxpr, move_batch_axis, spread, trace_to_jaxpr
 from cyxla._transform.lower import lower_fun
 from cyxla.lax.control_flow.common import (
     describe_mismatch,
@@ -15,7 +15,6 @@ from cyxla.lax.control_flow.common import (
     is_zero,
     same_type,
     split_list,
-    spread,
     strengthen,
     to_arrays,
     trace_body,
