@@ -23,8 +23,9 @@ def _at(x, axis, low, high):
 def diff(a, n=1, axis=-1, prepend=None, append=None):
     """Differences of neighbours along ``axis``, taken ``n`` times; of bools, whether neighbours differ.
 
-    >>> print(diff(np.array([1, 4, 9])))
-    [3 5]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.diff(jnp.array([1, 4, 9]))
+    Array([3, 5], dtype=int32)
     """
     x = asarray(a)
     n = operator.index(n)
@@ -167,8 +168,9 @@ def convolve(a, v, mode="full", *, precision=None, preferred_element_type=None):
 
     Raises ValueError for operands that are not vectors or are empty.
 
-    >>> print(convolve(np.array([1.0, 2.0]), np.array([1.0, 1.0])))
-    [1. 3. 2.]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.convolve(jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0]))
+    Array([1., 3., 2.], dtype=float32)
     """
     return _convolve(a, v, mode, "convolve", precision, preferred_element_type)
 

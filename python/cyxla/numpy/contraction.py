@@ -64,8 +64,9 @@ def dot(a, b, *, precision=None, preferred_element_type=None, out_sharding=None)
 
     Scalars multiply. Raises TypeError where the sizes of these axes differ.
 
-    >>> print(dot(np.array([1, 2]), np.array([3, 4])))
-    11
+    >>> import cyxla.numpy as jnp
+    >>> jnp.dot(jnp.array([1, 2]), jnp.array([3, 4]))
+    Array(11, dtype=int32)
     """
     a, b, weak, preferred = _operands(a, b, preferred_element_type)
     na, nb = a.ndim, b.ndim
@@ -84,8 +85,9 @@ def matmul(a, b, *, precision=None, preferred_element_type=None, out_sharding=No
     A vector on the left counts as a row, one on the right as a column. Raises ValueError for scalars or stacks that do
     not broadcast, TypeError where the inner sizes differ.
 
-    >>> print(matmul(np.array([[1, 2], [3, 4]]), np.array([1, 1])))
-    [3 7]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.matmul(jnp.array([[1, 2], [3, 4]]), jnp.array([1, 1]))
+    Array([3, 7], dtype=int32)
     """
     a, b, weak, preferred = _operands(a, b, preferred_element_type)
     na, nb = a.ndim, b.ndim

@@ -35,9 +35,10 @@ def array(object, dtype=None, *args, copy=True, order="K", ndmin=0, device=None,
     Python numbers give 32-bit dtypes unless x64 mode is on. Raises TypeError for values that are not numbers and
     ValueError for None or for sequences of unequal lengths.
 
-    >>> print(array([[1, 2], [3, 4]]))
-    [[1 2]
-     [3 4]]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.array([[1, 2], [3, 4]])
+    Array([[1, 2],
+           [3, 4]], dtype=int32)
     """
     if args:
         copy, order, ndmin = (*args, *(copy, order, ndmin)[len(args) :])
@@ -208,9 +209,10 @@ def from_dlpack(x, /, *, device=None, copy=None):
 def zeros(shape, dtype=None, *, device=None, out_sharding=None):
     """Zeros of ``shape``, float by default.
 
-    >>> print(zeros((2, 3), dtype=int))
-    [[0 0 0]
-     [0 0 0]]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.zeros((2, 3), dtype=int)
+    Array([[0, 0, 0],
+           [0, 0, 0]], dtype=int32)
     """
     dtype = default_float() if dtype is None else requested_dtype(dtype)
     return placed(lax.full(canonical_shape(shape), 0, dtype), out_sharding if device is None else device)
@@ -230,8 +232,9 @@ def empty(shape, dtype=None, *, device=None, out_sharding=None):
 def full(shape, fill_value, dtype=None, *, device=None, out_sharding=None):
     """An array of ``shape`` whose elements are ``fill_value``, which is broadcast where it is an array.
 
-    >>> print(full((2,), 7))
-    [7 7]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.full((2,), 7)
+    Array([7, 7], dtype=int32, weak_type=True)
     """
     dtype = requested_dtype(dtype)
     fill = from_value(fill_value, dtype)
@@ -314,8 +317,9 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
 
     The arguments must be concrete: the length of the result depends on them.
 
-    >>> print(arange(2, 10, 3))
-    [2 5 8]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.arange(2, 10, 3)
+    Array([2, 5, 8], dtype=int32)
     """
     device = out_sharding if device is None else device
     if start is None:
@@ -352,8 +356,9 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
 
     With ``retstep`` the spacing is returned too. Raises ValueError for a negative ``num``.
 
-    >>> print(linspace(0, 1, 5))
-    [0.   0.25 0.5  0.75 1.  ]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.linspace(0, 1, 5)
+    Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
     num = operator.index(num)
     if num < 0:
@@ -434,9 +439,10 @@ def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
 def eye(N, M=None, k=0, dtype=None, *, device=None):
     """An N x M matrix with ones on the ``k``-th diagonal and zeros elsewhere.
 
-    >>> print(eye(2, dtype=int))
-    [[1 0]
-     [0 1]]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.eye(2, dtype=int)
+    Array([[1, 0],
+           [0, 1]], dtype=int32)
     """
     rows = operator.index(N)
     columns = rows if M is None else operator.index(M)

@@ -39,8 +39,9 @@ def pad(array, pad_width, mode="constant", **kwargs):
     "minimum", "mean" and "median" (of ``stat_length`` elements), "reflect" and "symmetric" (``reflect_type`` "even" or
     "odd"), "wrap", "empty", or a function that is called with each vector, its pad widths, the axis and ``kwargs``.
 
-    >>> print(pad(np.array([1, 2]), (1, 2), mode="edge"))
-    [1 1 2 2 2]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.pad(jnp.array([1, 2]), (1, 2), mode="edge")
+    Array([1, 1, 2, 2, 2], dtype=int32)
     """
     x = asarray(array)
     widths = _pad_widths(pad_width, x.ndim)

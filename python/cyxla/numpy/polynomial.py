@@ -79,8 +79,9 @@ def polydiv(u, v, *, trim_leading_zeros=False):
 def polyval(p, x, *, unroll=16):
     """The value of the polynomial at each element of ``x``.
 
-    >>> print(polyval(np.array([1, 0, 2]), 3))
-    11
+    >>> import cyxla.numpy as jnp
+    >>> jnp.polyval(jnp.array([1, 0, 2]), 3)
+    Array(11, dtype=int32)
     """
     p, x = promote(asarray(p) if not isinstance(p, (list, tuple)) else array(p), x)
     n = p.shape[0]

@@ -22,8 +22,9 @@ def quantile(
     ``method`` says how to choose between two neighbours ("linear", "lower", "higher", "midpoint", "nearest",
     "inverted_cdf", ...). The axes of ``q`` come first in the result. NaN where an element is NaN.
 
-    >>> print(quantile(np.array([1.0, 2.0, 3.0, 4.0]), 0.5))
-    2.5
+    >>> import cyxla.numpy as jnp
+    >>> jnp.quantile(jnp.array([1.0, 2.0, 3.0, 4.0]), 0.5)
+    Array(2.5, dtype=float32)
     """
     return _checked("quantile", a, q, axis, out, overwrite_input, method, keepdims, weights, False)
 
@@ -49,8 +50,9 @@ def percentile(
 ):
     """``quantile`` with ``q`` in percent.
 
-    >>> print(percentile(np.array([1.0, 2.0, 3.0]), 50))
-    2.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.percentile(jnp.array([1.0, 2.0, 3.0]), 50)
+    Array(2., dtype=float32)
     """
     return quantile(a, _hundredth(q), axis, out, overwrite_input, method, keepdims, weights=weights)
 
@@ -70,8 +72,9 @@ def _hundredth(q):
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     """The middle of the sorted elements over ``axis``, or the mean of the two in the middle.
 
-    >>> print(median(np.array([3, 1, 2])))
-    2.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.median(jnp.array([3, 1, 2]))
+    Array(2., dtype=float32)
     """
     return quantile(a, 0.5, axis, out, overwrite_input, "midpoint", keepdims)
 

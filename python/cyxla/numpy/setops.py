@@ -55,8 +55,9 @@ def unique(
     Under ``jit`` the number of them must be fixed by ``size``: surplus ones are dropped, missing ones are
     ``fill_value`` (the smallest element by default).
 
-    >>> print(unique(np.array([3, 1, 3])))
-    [1 3]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.unique(jnp.array([3, 1, 3]))
+    Array([1, 3], dtype=int32)
     """
     x = asarray(ar)
     if axis is None:

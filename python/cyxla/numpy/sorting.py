@@ -23,8 +23,9 @@ def _check_options(name, algorithm, order):
 def sort(a, axis=-1, *, kind=None, order=None, stable=True, descending=False):
     """``a`` with elements in ascending order along ``axis`` (flattened for None); NaN come last.
 
-    >>> print(sort(np.array([3, 1, 2])))
-    [1 2 3]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.sort(jnp.array([3, 1, 2]))
+    Array([1, 2, 3], dtype=int32)
     """
     _check_options("sort", kind, order)
     x = asarray(a)
@@ -39,8 +40,9 @@ def sort(a, axis=-1, *, kind=None, order=None, stable=True, descending=False):
 def argsort(a, axis=-1, *, kind=None, order=None, stable=True, descending=False, dtype=None):
     """The indices that sort ``a`` along ``axis`` (flattened for None).
 
-    >>> print(argsort(np.array([3, 1, 2])))
-    [1 2 0]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.argsort(jnp.array([3, 1, 2]))
+    Array([1, 2, 0], dtype=int32)
     """
     _check_options("argsort", kind, order)
     x = asarray(a)

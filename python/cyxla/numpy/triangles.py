@@ -37,9 +37,10 @@ def triu(m, k=0):
 def diag(v, k=0):
     """The matrix with vector ``v`` on its ``k``-th diagonal, or the ``k``-th diagonal of a matrix.
 
-    >>> print(diag(np.array([1, 2])))
-    [[1 0]
-     [0 2]]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.diag(jnp.array([1, 2]))
+    Array([[1, 0],
+           [0, 2]], dtype=int32)
     """
     v = asarray(v) if not isinstance(v, (list, tuple)) else array(v)
     k = operator.index(k)
