@@ -1,8 +1,8 @@
 """Evaluates expressions with cyxla.numpy and with jax.numpy, and compares values, dtypes, weak types and errors.
 
-An expression names its operands by single letters (see ``OPERANDS``); ``each(function, ...)`` is the list of its results or errors for several operands. By default it is evaluated under ``jit`` with the
-operands as arguments: one compilation on each side, and the functions are traced as well. Where shapes depend on values
-it is evaluated eagerly.
+An expression names its operands by single letters (see ``OPERANDS``); ``each(function, ...)`` is the list of its
+results or errors for several operands. By default it is evaluated under ``jit`` with the operands as arguments: one
+compilation on each side, and the functions are traced as well. Where shapes depend on values it is evaluated eagerly.
 """
 
 import re
@@ -129,6 +129,11 @@ def agree(expression, jitted=True, tolerance=2e-5, weak_types=True):
 
 
 def cases(text):
-    """A parametrization over the expressions in a block of text, one a line."""
-    lines = [line.strip() for line in text.strip().splitlines()]
+    """A parametrization over the expressions in a block of text, one a line; a comma at its end continues a line."""
+    lines = [line.strip() for line in re.sub(r",\n\s*", ", ", text.strip()).splitlines()]
     return pytest.mark.parametrize("expression", [line for line in lines if line and not line.startswith("#")])
+
+
+def names(text):
+    """A parametrization over the words in a block of text, for functions that are tested alike."""
+    return pytest.mark.parametrize("name", text.split())

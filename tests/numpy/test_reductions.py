@@ -1,22 +1,22 @@
 """Reductions, with and without NaN, quantiles, running sums."""
 
-from numpy_oracle import agree, cases
+from numpy_oracle import agree, cases, names
 
-REDUCTIONS = "sum prod max min mean var std all any argmax argmin count_nonzero ptp median".split()
-NAN_REDUCTIONS = "nansum nanprod nanmax nanmin nanmean nanvar nanstd nanmedian nanargmax nanargmin".split()
+REDUCTIONS = "sum prod max min mean var std all any argmax argmin count_nonzero ptp median"
+NAN_REDUCTIONS = "nansum nanprod nanmax nanmin nanmean nanvar nanstd nanmedian nanargmax nanargmin"
 
 
-@cases("\n".join(REDUCTIONS))
-def test_reductions(expression):
-    f = expression
+@names(REDUCTIONS)
+def test_reductions(name):
+    f = name
     agree(f"each(jnp.{f}, f, g, j, u, b, w, N, x)", tolerance=1e-4)
     agree(f"each(jnp.{f}, (g, 0), (j, 1), (g, -1), (z, 1), (g, 2))", tolerance=1e-4)
     agree(f"[jnp.{f}(h).astype(float), jnp.{f}(g, axis=0, keepdims=True), jnp.{f}(g, keepdims=True)]", tolerance=1e-2)
 
 
-@cases("\n".join(NAN_REDUCTIONS))
-def test_nan_reductions(expression):
-    f = expression
+@names(NAN_REDUCTIONS)
+def test_nan_reductions(name):
+    f = name
     agree(f"each(jnp.{f}, n, N, j, b, (N, 0), (N, 1), (g, 1))", tolerance=1e-4)
     agree(f"[jnp.{f}(N, axis=1, keepdims=True)]", tolerance=1e-4)
 
@@ -34,7 +34,8 @@ def test_nan_reductions(expression):
     jnp.var(g, axis=1, mean=jnp.mean(g, axis=1, keepdims=True)), jnp.var(h), jnp.var(i), jnp.var(f, dtype='bfloat16')
     jnp.sum(c), jnp.mean(c), jnp.max(c), jnp.min(c), jnp.max(jnp.array([[1 + 1j, 1 + 2j], [0, 3j]]), axis=1)
     jnp.average(f), jnp.average(f, weights=p), jnp.average(g, axis=1, weights=jnp.arange(3.0)), jnp.average(i)
-    jnp.average(f, weights=p, returned=True), jnp.average(g, axis=0, keepdims=True), jnp.average(g, axis=0, returned=True)
+    jnp.average(f, weights=p, returned=True), jnp.average(g, axis=0, keepdims=True),
+        jnp.average(g, axis=0, returned=True)
     jnp.average(g, weights=f)
     jnp.argmax(g, axis=1, keepdims=True), jnp.argmin(g, keepdims=True), jnp.argmax(n), jnp.argmin(n), jnp.argmax(b)
     jnp.max(f, where=b)
@@ -52,25 +53,27 @@ def test_nan_reductions(expression):
     jnp.cumprod(f), jnp.cumprod(g, axis=-1), jnp.cumsum(i, dtype=float), jnp.cumsum(w), jnp.cumsum(h)
     jnp.cumsum(g, axis=3)
     jnp.nancumsum(n), jnp.nancumprod(N, axis=1), jnp.nancumsum(i)
-    jnp.cumulative_sum(f), jnp.cumulative_sum(g, axis=1, include_initial=True), jnp.cumulative_prod(i, include_initial=True)
+    jnp.cumulative_sum(f), jnp.cumulative_sum(g, axis=1, include_initial=True),
+        jnp.cumulative_prod(i, include_initial=True)
     jnp.cumulative_sum(u), jnp.cumulative_prod(b)
     jnp.cumulative_sum(g)
     jnp.cumulative_sum(x)
     jnp.nanmax(n, initial=1.0), jnp.nansum(n, where=b), jnp.nanmean(N, axis=0, where=B), jnp.nanvar(N, axis=0, ddof=1)
     jnp.amax(f), jnp.amin(f)
-    f.sum(), f.mean(), f.max(), f.min(), f.prod(), f.std(), f.var(ddof=1), b.all(), b.any(), f.argmax(), f.cumsum(), f.ptp()
+    f.sum(), f.mean(), f.max(), f.min(), f.prod(), f.std(), f.var(ddof=1), b.all(), b.any(), f.argmax(), f.cumsum(),
+        f.ptp()
     g.sum(axis=0, keepdims=True), g.mean(0), g.max(axis=1), g.argmin(axis=0), g.sum(where=B), g.round(1), g.cumprod(0)
 """)
 def test_expressions(expression):
     agree(expression, tolerance=1e-4)
 
 
-METHODS = "linear lower higher midpoint nearest inverted_cdf hazen".split()
+METHODS = "linear lower higher midpoint nearest inverted_cdf hazen"
 
 
-@cases("\n".join(METHODS))
-def test_quantile_methods(expression):
-    agree(f"jnp.quantile(f, jnp.array([0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 0.9, 1.0]), method='{expression}')")
+@names(METHODS)
+def test_quantile_methods(name):
+    agree(f"jnp.quantile(f, jnp.array([0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 0.9, 1.0]), method='{name}')")
 
 
 @cases("""
@@ -78,11 +81,13 @@ def test_quantile_methods(expression):
     jnp.quantile(t, jnp.array([0.1, 0.5]), axis=(0, 2)), jnp.quantile(i, 0.5), jnp.quantile(h, 0.25)
     jnp.quantile(n, 0.5), jnp.nanquantile(N, 0.5, axis=1), jnp.nanquantile(n, 0.25), jnp.nanpercentile(N, 40)
     jnp.percentile(f, 30), jnp.percentile(g, jnp.array([10, 60]), axis=1), jnp.percentile(j, 25)
-    jnp.median(g, axis=1), jnp.median(j), jnp.median(t, axis=(0, 1), keepdims=True), jnp.median(n), jnp.nanmedian(N, axis=0)
+    jnp.median(g, axis=1), jnp.median(j), jnp.median(t, axis=(0, 1), keepdims=True), jnp.median(n),
+        jnp.nanmedian(N, axis=0)
     jnp.quantile(f, 0.5, method='nope')
     jnp.quantile(c, 0.5)
     jnp.quantile(f, 0.5, out=f)
-    jnp.quantile(f, 0.4, weights=p, method='inverted_cdf'), jnp.quantile(g, 0.6, axis=1, weights=jnp.arange(1.0, 4.0), method='inverted_cdf')
+    jnp.quantile(f, 0.4, weights=p, method='inverted_cdf'),
+        jnp.quantile(g, 0.6, axis=1, weights=jnp.arange(1.0, 4.0), method='inverted_cdf')
     jnp.quantile(f, 0.5, weights=p)
     jnp.quantile(f, jnp.array([[0.1, 0.5]]))
 """)

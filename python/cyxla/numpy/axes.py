@@ -70,7 +70,8 @@ def broadcast_shapes(*shapes):
 
     Raises ValueError where two of them disagree in a dimension in which neither has size 1.
 
-    >>> broadcast_shapes((2, 1), (3,), ())
+    >>> import cyxla.numpy as jnp
+    >>> jnp.broadcast_shapes((2, 1), (3,), ())
     (2, 3)
     """
     if not shapes:
@@ -98,8 +99,9 @@ def broadcast(x, shape):
     old = x.shape
     if old == shape:
         return x
-    offset = len(shape) - len(old)
-    return _bind_broadcast(x, shape=shape, broadcast_dimensions=tuple(range(offset, len(shape))), sharding=None)
+    ndim = len(shape)
+    dimensions = tuple(range(ndim - len(old), ndim)) if old else ()
+    return _bind_broadcast(x, shape=shape, broadcast_dimensions=dimensions, sharding=None)
 
 
 def broadcast_together(*xs):

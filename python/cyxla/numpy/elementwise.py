@@ -8,11 +8,11 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray, typeof
-from cyxla._engine.ufunc import UFunc
+from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
 
 from . import ufuncs
-from .axes import broadcast, broadcast_together
+from .axes import broadcast, broadcast_shapes, broadcast_together
 from .promotion import (
     ACCUMULATE_IN,
     common_dtype,
@@ -29,6 +29,7 @@ from .promotion import (
 
 _LOG10_E = math.log10(math.e)
 
+_bind_select = lax.select_n_p.bind
 _floor = UFunc("floor", lax.floor_p, "numeric", nin=1)
 _ceil = UFunc("ceil", lax.ceil_p, "numeric", nin=1)
 _abs = UFunc("abs", lax.abs_p, "numeric", nin=1)
@@ -44,13 +45,20 @@ _greater_equal = UFunc("greater_equal", lax.ge_p, "compare")
 
 def select(mask, on_true, on_false):
     """``on_true`` where the bool Array ``mask`` is set, else ``on_false``; operands are promoted and broadcast."""
-    on_true, on_false = promote(on_true, on_false)
-    if on_true.shape != on_false.shape or (mask.ndim and mask.shape != on_true.shape):
-        if mask.ndim:
-            mask, on_true, on_false = broadcast_together(mask, on_true, on_false)
-        else:
-            on_true, on_false = broadcast_together(on_true, on_false)
-    return lax.select_n(mask, on_false, on_true)
+    on_true, on_false = promote_operands((on_true, on_false))
+    shape, true_shape, false_shape = mask.shape, on_true.shape, on_false.shape
+    if true_shape != false_shape or (shape and shape != true_shape):
+        # Most often the shapes are one shape and scalars.
+        whole = shape or true_shape or false_shape
+        if (true_shape and true_shape != whole) or (false_shape and false_shape != whole):
+            whole = broadcast_shapes(shape, true_shape, false_shape)
+        if shape and shape != whole:
+            mask = broadcast(mask, whole)
+        if true_shape != whole:
+            on_true = broadcast(on_true, whole)
+        if false_shape != whole:
+            on_false = broadcast(on_false, whole)
+    return _bind_select(mask, on_false, on_true)
 
 
 # Order. Complex numbers compare by real part, then by imaginary part, as in NumPy.
@@ -191,8 +199,9 @@ def rint(x, /):
 def round(a, decimals=0, out=None):
     """``a`` rounded to ``decimals`` places; halves go to the even neighbour.
 
-    >>> print(round(asarray(2.5)), round(asarray(1.26), 1))
-    2.0 1.3
+    >>> import cyxla.numpy as jnp
+    >>> jnp.round(2.5), jnp.round(1.26, 1)
+    (Array(2., dtype=float32, weak_type=True), Array(1.3, dtype=float32))
     """
     no_out(out, "round")
     a = asarray(a)
@@ -299,8 +308,9 @@ def power(x1, x2, /):
     An exponent that is a Python int is computed by repeated multiplication and does not change the dtype of ``x1``.
     Raises TypeError for integers raised to a negative Python int.
 
-    >>> print(power(asarray(2.0), 3))
-    8.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.power(2.0, 3)
+    Array(8., dtype=float32, weak_type=True)
     """
     if x2.__class__ is int:
         x1 = asarray(x1)
@@ -380,8 +390,9 @@ def hypot(x1, x2, /):
 def logaddexp(x1, x2, /):
     """log(exp(x1) + exp(x2)) without overflow.
 
-    >>> print(logaddexp(asarray(1000.0), asarray(-1000.0)))
-    1000.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.logaddexp(1000.0, -1000.0)
+    Array(1000., dtype=float32, weak_type=True)
     """
     x1, x2 = promote_inexact(x1, x2)
     return _complex_log_add(x1, x2) if kind(x1.dtype) == "c" else _real_logaddexp(x1, x2)
@@ -607,8 +618,9 @@ def clip(arr=None, /, min=None, max=None):
 
     Raises ValueError for complex operands.
 
-    >>> print(clip(asarray(1.5), 0, 1))
-    1.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.clip(1.5, 0, 1)
+    Array(1., dtype=float32, weak_type=True)
     """
     if arr is None:
         raise ValueError("No input was provided to the clip function.")

@@ -84,8 +84,8 @@ def vectorize(pyfunc, *, excluded=frozenset(), signature=None):
                 several = isinstance(results, tuple)
                 if (len(results) if several else 1) != len(outputs) or (len(outputs) > 1 and not several):
                     raise TypeError(
-                        f"wrong number of outputs: expected {len(outputs)}, got {results if several else 1} for signature "
-                        f"{signature!r}"
+                        f"wrong number of outputs: expected {len(outputs)}, got {len(results) if several else 1} for "
+                        f"signature {signature!r}"
                     )
                 for result, core in zip(results if several else (results,), outputs):
                     if asarray(result).ndim != len(core):

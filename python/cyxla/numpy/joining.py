@@ -6,19 +6,23 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.ufunc import promote_operands
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
 from .creation import array
 from .elementwise import select
 from .promotion import convert, default_int, no_out, promote, requested_dtype
-from .shape import atleast_1d, atleast_2d, atleast_3d, expand_dims, moveaxis, ravel
+from .shape import atleast_1d, atleast_2d, atleast_3d, moveaxis, ravel
 
 _concatenate = lax.concatenate_p.bind
+_stack = lax.stack_p.bind
 
 
 def _operands(name, arrays, dtype=None):
     """The elements of a sequence (or the rows of an array) as Arrays of one dtype."""
+    if dtype is None and arrays.__class__ in (list, tuple) and arrays:
+        return promote_operands(tuple(arrays))
     if isinstance(arrays, (Array, np.ndarray)):
         arrays = list(arrays) if isinstance(arrays, np.ndarray) else unstack(arrays)
     elif not hasattr(arrays, "__iter__"):
@@ -38,7 +42,8 @@ def concatenate(arrays, axis=0, dtype=None):
 
     Raises ValueError for an empty sequence or for scalars, TypeError where the other sizes differ.
 
-    >>> concatenate([np.zeros((2, 3)), np.zeros((1, 3))]).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.concatenate([jnp.zeros((2, 3)), jnp.zeros((1, 3))]).shape
     (3, 3)
     """
     xs = _operands("concatenate", arrays, dtype)
@@ -62,7 +67,8 @@ def stack(arrays, axis=0, out=None, dtype=None):
 
     Raises ValueError where the shapes differ.
 
-    >>> stack([np.zeros(3), np.ones(3)], axis=1).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.stack([jnp.zeros(3), jnp.ones(3)], axis=1).shape
     (3, 2)
     """
     no_out(out, "stack")
@@ -71,7 +77,7 @@ def stack(arrays, axis=0, out=None, dtype=None):
     if any(x.shape != shape for x in xs):
         raise ValueError(f"All input arrays must have the same shape. Got {', '.join([str(x.shape) for x in xs])}.")
     axis = canonical_axis(axis, len(shape) + 1)
-    return _concatenate(*[expand_dims(x, axis) for x in xs], dimension=axis)
+    return _stack(*xs, axis=axis)
 
 
 def unstack(x, /, *, axis=0):
@@ -145,7 +151,8 @@ def split(ary, indices_or_sections, axis=0):
 
     Raises ValueError where the axis does not divide into that many equal sections.
 
-    >>> [x.shape for x in split(np.zeros(6), 3)]
+    >>> import cyxla.numpy as jnp
+    >>> [x.shape for x in jnp.split(jnp.zeros(6), 3)]
     [(2,), (2,), (2,)]
     """
     return _split("split", ary, indices_or_sections, axis)
@@ -208,9 +215,7 @@ def tile(A, reps):
     reps = (1,) * (x.ndim - len(reps)) + reps
     if x.ndim < len(reps):
         x = lax.reshape(x, (1,) * (len(reps) - x.ndim) + x.shape)
-    interleaved = tuple([m for pair in zip(reps, x.shape) for m in pair])
-    x = lax.broadcast_in_dim(x, interleaved, tuple(range(1, 2 * x.ndim, 2)))
-    return lax.reshape(x, tuple([r * n for r, n in zip(reps, interleaved[1::2])]))
+    return lax.tile_p.bind(x, reps=reps)
 
 
 def repeat(a, repeats, axis=None, *, total_repeat_length=None, out_sharding=None):
@@ -219,8 +224,9 @@ def repeat(a, repeats, axis=None, *, total_repeat_length=None, out_sharding=None
     ``repeats`` may be an array with a number for each element; where it is traced, ``total_repeat_length`` must give
     the length of the result.
 
-    >>> print(repeat(np.array([1, 2]), 2))
-    [1 1 2 2]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.repeat(jnp.array([1, 2]), 2)
+    Array([1, 1, 2, 2], dtype=int32)
     """
     x = asarray(a)
     if axis is None:

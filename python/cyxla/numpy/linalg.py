@@ -1,5 +1,6 @@
 """Linear algebra on matrices and stacks of matrices: decompositions, solvers, norms. Built on ``cyxla.lax.linalg``."""
 
+import itertools
 import math
 import operator
 from typing import NamedTuple
@@ -11,19 +12,13 @@ from cyxla._engine.array import Array, asarray
 
 from . import contraction, reductions, triangles, ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axes, canonical_axis
-from .contraction import matmul, outer, tensordot, vecdot
+from .contraction import matmul, outer, tensordot, vecdot  # noqa: F401 - names of this module too
 from .creation import eye
 from .dtypes import finfo
 from .elementwise import power, select
 from .promotion import convert, default_int, kind, promote, promote_inexact, real_dtype
 from .selection import take_along_axis
 from .shape import expand_dims, matrix_transpose, moveaxis, reshape
-
-__all__ = [
-    "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul",
-    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet",
-    "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
-]  # fmt: skip
 
 
 class EigResult(NamedTuple):
@@ -100,9 +95,10 @@ def cholesky(a, *, upper=False, symmetrize_input=True):
 def inv(a):
     """The inverses of square matrices. Raises ValueError for matrices that are not square.
 
-    >>> print(inv(np.array([[2.0, 0.0], [0.0, 4.0]])))
-    [[0.5  0.  ]
-     [0.   0.25]]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.linalg.inv(jnp.array([[2.0, 0.0], [0.0, 4.0]]))
+    Array([[0.5 , 0.  ],
+           [0.  , 0.25]], dtype=float32)
     """
     a = _square("inv", a)
     n = a.shape[-1]
@@ -124,7 +120,8 @@ def solve(a, b):
     a = _square("solve", a)
     if b.ndim < 1 or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
         raise ValueError(
-            f"The arguments to solve must have shapes a=[..., m, m] and b=[..., m, k] or b=[m]; got {a.shape} and {b.shape}"
+            "The arguments to solve must have shapes a=[..., m, m] and b=[..., m, k] or b=[m]; got "
+            f"{a.shape} and {b.shape}"
         )
     vector = b.ndim == 1
     if vector:
@@ -158,8 +155,9 @@ def solve(a, b):
 def det(a):
     """The determinants of square matrices.
 
-    >>> print(det(np.array([[2.0, 0.0], [0.0, 4.0]])))
-    8.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.linalg.det(jnp.array([[2.0, 0.0], [0.0, 4.0]]))
+    Array(8., dtype=float32)
     """
     a = _square("det", a)
     n = a.shape[-1]
@@ -406,8 +404,9 @@ def norm(x, ord=None, axis=None, keepdims=False):
     For vectors ``ord`` is any number or +-inf, for matrices "fro", "nuc", 1, -1, 2, -2 or +-inf. Raises ValueError for
     other orders.
 
-    >>> print(norm(np.array([3.0, 4.0])))
-    5.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.linalg.norm(jnp.array([3.0, 4.0]))
+    Array(5., dtype=float32)
     """
     (x,) = promote_inexact(x)
     if axis is None:
@@ -422,7 +421,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
     raise ValueError(
-        f"Improper number of axes for norm: {axes=}. Pass one axis to compute a vector-norm, or two axes to compute a matrix-norm."
+        f"Improper number of axes for norm: {axes=}. Pass one axis to compute a vector-norm, or two axes to compute a "
+        "matrix-norm."
     )
 
 
@@ -545,11 +545,13 @@ def multi_dot(arrays, *, precision=None):
         raise ValueError(f"multi_dot requires at least two arrays; got len(arrays)={len(xs)}")
     if not all(x.ndim in ((1, 2) if i in (0, len(xs) - 1) else (2,)) for i, x in enumerate(xs)):
         raise ValueError(
-            f"multi_dot: input arrays must all be two-dimensional, except for the first and last array which may be 1 or 2 dimensional. Got array shapes {[x.shape for x in xs]}"
+            "multi_dot: input arrays must all be two-dimensional, except for the first and last array which may be 1 or "
+            f"2 dimensional. Got array shapes {[x.shape for x in xs]}"
         )
-    if any(x.shape[-1] != y.shape[0] for x, y in zip(xs, xs[1:])):
+    if any(x.shape[-1] != y.shape[0] for x, y in itertools.pairwise(xs)):
         raise ValueError(
-            f"multi_dot: last dimension of each array must match first dimension of following array. Got array shapes {[x.shape for x in xs]}"
+            "multi_dot: last dimension of each array must match first dimension of following array. Got array shapes "
+            f"{[x.shape for x in xs]}"
         )
     letters = [chr(ord("a") + i) for i in range(len(xs) + 1)]
     terms = [
@@ -590,7 +592,8 @@ def tensorinv(a, ind=2):
     rows, columns = a.shape[:ind], a.shape[ind:]
     if math.prod(rows) != math.prod(columns):
         raise ValueError(
-            f"tensorinv is only possible when the product of the first `ind` dimensions equals that of the remaining dimensions. Got shape={a.shape} with ind={ind}."
+            "tensorinv is only possible when the product of the first `ind` dimensions equals that of the remaining "
+            f"dimensions. Got shape={a.shape} with ind={ind}."
         )
     return reshape(inv(reshape(a, (math.prod(rows), math.prod(columns)))), columns + rows)
 

@@ -102,8 +102,8 @@ def view(self, dtype=None, type=None):
         ratio = width.itemsize // x.dtype.itemsize
         if self.shape[-1] % ratio:
             raise ValueError(
-                "When changing to a larger dtype, its size must be a divisor of the total size in bytes of the last axis "
-                "of the array."
+                "When changing to a larger dtype, its size must be a divisor of the total size in bytes of the last "
+                "axis of the array."
             )
         parts = lax.reshape(x, (*self.shape[:-1], self.shape[-1] // ratio, ratio))
         result = lax.bitcast_convert_type(parts, width)

@@ -3,7 +3,6 @@
 Everything here works on dtypes, avals and small tuples; nothing is traced but the conversions that are needed.
 """
 
-
 import ml_dtypes
 import numpy as np
 
@@ -103,7 +102,7 @@ def no_out(out, name):
         )
 
 
-# convert(x, dtype, weak=False): ``x`` as an Array of ``dtype``. Nothing is traced for arrays that have it, nor for numbers.
+# convert(x, dtype, weak=False): ``x`` as an Array of ``dtype``; nothing is traced for arrays that have it, nor numbers.
 convert = convert_operand
 
 

@@ -31,6 +31,8 @@ from .promotion import (
 )
 
 _BOOL = np.dtype(bool)
+_FLOAT32 = np.dtype(np.float32)
+_SUMMED_AS_THEY_ARE = {np.dtype(name) for name in ("float32", "float64", "complex64", "complex128", "int64", "uint64")}
 _bind_sum = functools.partial(lax.reduce_sum_p.bind, out_sharding=None)
 _bind_prod = lax.reduce_prod_p.bind
 _bind_argmax = lax.argmax_p.bind
@@ -61,26 +63,33 @@ def _summation_dtype(dtype, requested, promote_integers):
     return dtype
 
 
-def _accumulate(name, reduce, combine, identity, a, axis, dtype, out, keepdims, initial, where, promote_integers):
-    if out is not None:
-        no_out(out, name)
+def _axes(axis, ndim):
+    if axis is None:
+        return tuple(range(ndim))
+    if axis.__class__ is int and -ndim <= axis < ndim:
+        return (axis,) if axis >= 0 else (axis + ndim,)
+    return canonical_axes(axis, ndim)
+
+
+def _accumulate(name, reduce, combine, identity, a, axis, dtype, keepdims, initial, where, promote_integers):
     x = asarray(a)
-    shape = x.shape
-    dtype = _summation_dtype(x.dtype, dtype, promote_integers)
-    compute = ACCUMULATE_IN.get(dtype, dtype)
-    if x.dtype != compute:
-        x = convert(x, compute)
+    aval = x.aval
+    shape = aval.shape
+    if dtype is None and aval.dtype in _SUMMED_AS_THEY_ARE and not aval.weak_type:
+        dtype = compute = aval.dtype
+    else:
+        dtype = _summation_dtype(aval.dtype, dtype, promote_integers)
+        compute = ACCUMULATE_IN.get(dtype, dtype)
+        x = strong(convert(x, compute))
     if where is not None:
         x = select(_where(where, name), x, convert(identity, compute))
         shape = x.shape
-    axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
+    axes = _axes(axis, len(shape))
     x = reduce(x, axes=axes)
     if initial is not None:
         x = combine(_initial(initial, compute, name), x)
     if compute is not dtype:
         x = convert(x, dtype)
-    elif x.weak_type:
-        x = strong(x)
     return _keep(x, axes, shape) if keepdims else x
 
 
@@ -109,21 +118,27 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=
     ``initial`` is added, elements where the mask ``where`` is not set are left out, ``keepdims`` keeps the reduced
     axes with size 1. bfloat16 and float16 are accumulated in float32.
 
-    >>> print(sum(np.array([[1, 2], [3, 4]]), axis=0))
-    [4 6]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.sum(jnp.array([[1, 2], [3, 4]]), axis=0)
+    Array([4, 6], dtype=int32)
     """
-    return _accumulate("sum", _bind_sum, ufuncs.add, 0, a, axis, dtype, out, keepdims, initial, where,
-                       promote_integers)  # fmt: skip
+    if out is not None:
+        no_out(out, "sum")
+    return _accumulate("sum", _bind_sum, ufuncs.add, 0, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None, promote_integers=True):
     """The product of elements over ``axis``; arguments as for ``sum``.
 
-    >>> print(prod(np.array([2, 3, 4])))
-    24
+    >>> import cyxla.numpy as jnp
+    >>> jnp.prod(jnp.array([2, 3, 4]))
+    Array(24, dtype=int32)
     """
-    return _accumulate("prod", _bind_prod, ufuncs.multiply, 1, a, axis, dtype, out, keepdims, initial, where,
-                       promote_integers)  # fmt: skip
+    if out is not None:
+        no_out(out, "prod")
+    return _accumulate(
+        "prod", _bind_prod, ufuncs.multiply, 1, a, axis, dtype, keepdims, initial, where, promote_integers
+    )
 
 
 def _extreme_identity(dtype, largest):
@@ -152,7 +167,7 @@ def _extreme(name, reduce, combine, a, axis, out, keepdims, initial, where):
             )
         x = select(_where(where, name), x, convert(_extreme_identity(x.dtype, name == "max"), x.dtype))
         shape = x.shape
-    axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
+    axes = _axes(axis, len(shape))
     if initial is None:
         for i in axes:
             if shape[i] == 0:
@@ -201,8 +216,9 @@ def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
 
     Raises ValueError for no elements without ``initial``, and for ``where`` without ``initial``.
 
-    >>> print(max(np.array([3, 1, 2])))
-    3
+    >>> import cyxla.numpy as jnp
+    >>> jnp.max(jnp.array([3, 1, 2]))
+    Array(3, dtype=int32)
     """
     return _extreme("max", _reduce_max, ufuncs.maximum, a, axis, out, keepdims, initial, where)
 
@@ -229,7 +245,7 @@ def _truth(name, reduce, identity, a, axis, out, keepdims, where):
     if where is not None:
         x = select(_where(where, name), x, convert(identity, _BOOL))
     shape = x.shape
-    axes = tuple(range(len(shape))) if axis is None else canonical_axes(axis, len(shape))
+    axes = _axes(axis, len(shape))
     x = reduce(x, axes)
     return _keep(x, axes, shape) if keepdims else x
 
@@ -270,14 +286,18 @@ def _mean_dtypes(x, dtype):
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     """The arithmetic mean over ``axis``, in floating point.
 
-    >>> print(mean(np.array([1, 2, 3, 6])))
-    3.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.mean(jnp.array([1, 2, 3, 6]))
+    Array(3., dtype=float32)
     """
     if out is not None:
         no_out(out, "mean")
     x = asarray(a)
+    aval = x.aval
+    axes = _axes(axis, aval.ndim)
+    if dtype is None and where is None and not keepdims and aval.dtype is _FLOAT32 and not aval.weak_type:
+        return ufuncs.divide(_bind_sum(x, axes=axes), float(axis_size(aval.shape, axes)))
     dtype, compute = _mean_dtypes(x, dtype)
-    axes = tuple(range(x.ndim)) if axis is None else canonical_axes(axis, x.ndim)
     if where is None:
         count = axis_size(x.shape, axes)
     else:
@@ -333,7 +353,7 @@ def _variance(name, a, axis, dtype, out, ddof, keepdims, where, mean_, correctio
     wide = common_dtype(x, np.zeros((), dtype))[0] if kind(x.dtype) == "c" else inexact_dtype(dtype)
     wide = ACCUMULATE_IN.get(wide, wide)
     x = convert(x, wide)
-    axes = tuple(range(x.ndim)) if axis is None else canonical_axes(axis, x.ndim)
+    axes = _axes(axis, x.ndim)
     if mean_ is None:
         mean_ = mean(x, axes, wide, keepdims=True, where=where)
     else:
@@ -360,8 +380,9 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
 
     The mean may be given to save computing it. NaN where no degrees of freedom are left.
 
-    >>> print(var(np.array([1.0, 3.0])))
-    1.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.var(jnp.array([1.0, 3.0]))
+    Array(1., dtype=float32)
     """
     return _variance("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
@@ -399,8 +420,9 @@ def _argument_extreme(name, bind, a, axis, out, keepdims):
 def argmax(a, axis=None, out=None, keepdims=None):
     """The index of the first largest element along ``axis``, or in the flattened array.
 
-    >>> print(argmax(np.array([1, 5, 2])))
-    1
+    >>> import cyxla.numpy as jnp
+    >>> jnp.argmax(jnp.array([1, 5, 2]))
+    Array(1, dtype=int32)
     """
     return _argument_extreme("argmax", _bind_argmax, a, axis, out, keepdims)
 
@@ -437,8 +459,9 @@ def _running(name, cumulative, a, axis, dtype, out, fill=None):
 def cumsum(a, axis=None, dtype=None, out=None):
     """Running sums along ``axis``, of the flattened array for None.
 
-    >>> print(cumsum(np.array([1, 2, 3])))
-    [1 3 6]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.cumsum(jnp.array([1, 2, 3]))
+    Array([1, 3, 6], dtype=int32)
     """
     return _running("cumsum", lax.cumsum, a, axis, dtype, out)
 
@@ -467,8 +490,8 @@ def _cumulative(name, running, start, x, axis, dtype, include_initial):
     if axis is None:
         if x.ndim > 1:
             raise ValueError(
-                f"The input array has rank {x.ndim}, however axis was not set to an explicit value. The axis argument is "
-                "only optional for one-dimensional arrays."
+                f"The input array has rank {x.ndim}, however axis was not set to an explicit value. The axis argument "
+                "is only optional for one-dimensional arrays."
             )
         axis = 0
     axis = canonical_axis(axis, x.ndim)

@@ -18,6 +18,8 @@ from .selection import take
 from .shape import ravel
 
 _BOOL = np.dtype(bool)
+_SIZE_NEEDED = "the size of the result of jnp.nonzero depends on it: pass size=..."
+_LENGTH_NEEDED = "the length of the result of jnp.bincount depends on it: pass length=..."
 
 
 def where(condition, x=None, y=None, /, *, size=None, fill_value=None):
@@ -25,8 +27,9 @@ def where(condition, x=None, y=None, /, *, size=None, fill_value=None):
 
     ``size`` and ``fill_value`` are for the form with one argument, see ``nonzero``.
 
-    >>> print(where(np.array([True, False]), 1, 2))
-    [1 2]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.where(jnp.array([True, False]), 1, 2)
+    Array([1, 2], dtype=int32, weak_type=True)
     """
     if x is None and y is None:
         return nonzero(condition, size=size, fill_value=fill_value)
@@ -40,14 +43,7 @@ def where(condition, x=None, y=None, /, *, size=None, fill_value=None):
     condition = asarray(condition)
     if condition.dtype != _BOOL:
         condition = ufuncs.not_equal(condition, 0)
-    x, y = promote(x, y)
-    shape = condition.shape
-    if x.shape == shape and y.shape == shape:
-        return lax.select_n_p.bind(condition, y, x)
-    try:
-        return select(condition, x, y)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    return select(condition, x, y)
 
 
 def nonzero(a, *, size=None, fill_value=None):
@@ -63,7 +59,7 @@ def nonzero(a, *, size=None, fill_value=None):
     integer = default_int()
     if size is None:
         # The shape of the result depends on the values: they must be concrete.
-        return tuple([asarray(index.astype(integer)) for index in np.nonzero(concrete(mask, "the size of the result of jnp.nonzero depends on it: pass size=..."))])
+        return tuple([asarray(index.astype(integer)) for index in np.nonzero(concrete(mask, _SIZE_NEEDED))])
     size = operator.index(size)
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * x.ndim
     if len(fills) != x.ndim or any(np.ndim(fill) != 0 for fill in fills if not isinstance(fill, Array)):
@@ -110,8 +106,9 @@ def searchsorted(a, v, side="left", sorter=None, *, method="scan"):
     With ``side="right"`` they come after equal elements. ``method`` is "scan" (binary search), "scan_unrolled",
     "sort" or "compare_all" (best for few elements). Raises ValueError where ``a`` is not 1-D.
 
-    >>> print(searchsorted(np.array([1, 3, 5]), 3))
-    1
+    >>> import cyxla.numpy as jnp
+    >>> jnp.searchsorted(jnp.array([1, 3, 5]), 3)
+    Array(1, dtype=int32)
     """
     if side not in ("left", "right"):
         raise ValueError(f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right'].")
@@ -220,8 +217,9 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     Outside, the value is ``left`` and ``right`` (the end values by default; "extrapolate" continues the end segments).
     With ``period`` the points are taken modulo the period. Raises ValueError for tables that are not vectors.
 
-    >>> print(interp(2.5, np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 0.0])))
-    1.0
+    >>> import cyxla.numpy as jnp
+    >>> jnp.interp(2.5, jnp.array([1.0, 2.0, 3.0]), jnp.array([3.0, 2.0, 0.0]))
+    Array(1., dtype=float32)
     """
     if asarray(xp).ndim != 1 or asarray(fp).ndim != 1 or asarray(xp).shape != asarray(fp).shape:
         raise ValueError("xp and fp must be one-dimensional arrays of equal size")
@@ -288,7 +286,7 @@ def bincount(x, weights=None, minlength=0, *, length=None, out_sharding=None):
     if minlength < 0:
         raise ValueError("'minlength' must not be negative")
     if length is None:
-        length = max(int(concrete(x, "the length of jnp.bincount depends on it: pass length=...").max()) + 1, minlength) if x.size else minlength
+        length = max(int(concrete(x, _LENGTH_NEEDED).max()) + 1, minlength) if x.size else minlength
     else:
         length = operator.index(length)
     if weights is None:

@@ -1,5 +1,6 @@
 """Picking elements by index and putting them back: take, choose, select, put and their relatives."""
 
+import functools
 import math
 import operator
 
@@ -55,8 +56,9 @@ def take(
     Indices out of bounds give NaN or the lowest integer with mode "fill" (the default), the nearest slice with "clip",
     and count modulo the length with "wrap"; "promise_in_bounds" leaves them undefined. Mode "raise" is not available.
 
-    >>> print(take(np.array([10, 20, 30]), np.array([2, 0])))
-    [30 10]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.take(jnp.array([10, 20, 30]), jnp.array([2, 0]))
+    Array([30, 10], dtype=int32)
     """
     no_out(out, "take")
     if mode == "raise":
@@ -81,14 +83,19 @@ def take(
     return gather_axis(x, indices, axis, _MODES[mode], unique_indices, indices_are_sorted, fill_value)
 
 
-def gather_axis(x, indices, axis, mode, unique_indices=False, indices_are_sorted=False, fill_value=None):
-    """Whole slices of ``x`` along one axis, at an array of indices of any rank."""
-    rank = indices.ndim
-    dimensions = lax.GatherDimensionNumbers(
-        offset_dims=(*range(axis), *range(axis + rank, x.ndim + rank - 1)),
+@functools.lru_cache(maxsize=256)
+def _slices_along(axis, ndim, rank):
+    return lax.GatherDimensionNumbers(
+        offset_dims=(*range(axis), *range(axis + rank, ndim + rank - 1)),
         collapsed_slice_dims=(axis,),
         start_index_map=(axis,),
     )
+
+
+def gather_axis(x, indices, axis, mode, unique_indices=False, indices_are_sorted=False, fill_value=None):
+    """Whole slices of ``x`` along one axis, at an array of indices of any rank."""
+    rank = indices.ndim
+    dimensions = _slices_along(axis, x.ndim, rank)
     sizes = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
     return lax.gather(
         x,

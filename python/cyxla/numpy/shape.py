@@ -22,7 +22,8 @@ _rev = lax.rev_p.bind
 def shape(a):
     """The shape of ``a`` as a tuple of ints.
 
-    >>> shape(1.0)
+    >>> import cyxla.numpy as jnp
+    >>> jnp.shape(1.0)
     ()
     """
     return typeof(a).shape
@@ -72,7 +73,8 @@ def reshape(a, shape, order="C", *, copy=None, out_sharding=None):
 
     Raises TypeError where the sizes do not agree.
 
-    >>> reshape(np.zeros(6), (2, -1)).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.reshape(jnp.zeros(6), (2, -1)).shape
     (2, 3)
     """
     a = asarray(a)
@@ -105,7 +107,8 @@ def ravel(a, order="C", *, out_sharding=None):
 def transpose(a, axes=None):
     """``a`` with its axes reversed, or in the order of ``axes``.
 
-    >>> transpose(np.zeros((2, 3, 4)), (2, 0, 1)).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.transpose(jnp.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
     a = asarray(a)
@@ -115,8 +118,8 @@ def transpose(a, axes=None):
     axes = tuple([canonical_axis(axis, ndim) for axis in axes])
     if len(axes) != ndim or len(set(axes)) != ndim:
         raise TypeError(
-            f"transpose permutation isn't a permutation of operand dimensions, got permutation {axes} for operand shape "
-            f"{a.shape}."
+            f"transpose permutation isn't a permutation of operand dimensions, got permutation {axes} for operand "
+            f"shape {a.shape}."
         )
     if axes == tuple(range(ndim)):
         return a
@@ -149,7 +152,8 @@ def swapaxes(a, axis1, axis2):
 def moveaxis(a, source, destination):
     """``a`` with the axes ``source`` moved to the positions ``destination``, the others in their order.
 
-    >>> moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.moveaxis(jnp.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
     a = asarray(a)
@@ -192,7 +196,8 @@ def rollaxis(a, axis, start=0):
 def expand_dims(a, axis):
     """``a`` with axes of size 1 inserted so that they are at ``axis`` (an int or several) of the result.
 
-    >>> expand_dims(np.zeros(3), (0, -1)).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.expand_dims(jnp.zeros(3), (0, -1)).shape
     (1, 3, 1)
     """
     a = asarray(a)
@@ -243,7 +248,8 @@ def broadcast_to(array, shape, *, out_sharding=None):
 
     Raises ValueError where the shapes are not compatible.
 
-    >>> broadcast_to(np.zeros(3), (2, 3)).shape
+    >>> import cyxla.numpy as jnp
+    >>> jnp.broadcast_to(jnp.zeros(3), (2, 3)).shape
     (2, 3)
     """
     x = asarray(array)
@@ -332,8 +338,9 @@ def roll(a, shift, axis=None):
 
     Without an axis the array is rolled as if it were flat. Shifts may be traced values.
 
-    >>> print(roll(np.arange(4), 1))
-    [3 0 1 2]
+    >>> import cyxla.numpy as jnp
+    >>> jnp.roll(jnp.arange(4), 1)
+    Array([3, 0, 1, 2], dtype=int32)
     """
     a = asarray(a)
     if axis is None:
