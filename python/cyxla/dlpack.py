@@ -26,7 +26,7 @@ def from_dlpack(external_array, device=None, copy=None):
             raise ValueError(f"from_dlpack imports to one device; {device} has {len(devices)}")
         (target,) = devices
     buffer = runtime.from_dlpack(external_array, target, copy)
-    return array_from_buffer(buffer, ShapedArray(buffer.shape, buffer.dtype), target, target is not None)
+    return array_from_buffer(buffer, ShapedArray(buffer.aval.shape, buffer.aval.dtype), target, target is not None)
 
 
 def is_supported_dtype(dtype):
