@@ -79,3 +79,18 @@ example("custom_jvp_call", custom_jvp, X)
 example("custom_vjp_call", custom_vjp, X, differentiate=False)
 example("cos", gradient_of_custom_vjp, X, label="of custom_vjp", differentiate=False)
 example("device_put", lambda lax, x: module_of(lax).device_put(x), integers(3), vectorize=False)
+
+
+MATRIX = floats(3, 3, low=-0.2, high=0.2) + 2 * np.eye(3, dtype=np.float32)
+
+
+def linear_solve(lax, matrix, b):
+    """Solved by Jacobi's iteration, which derivatives must not go through."""
+
+    def solve(matvec, b, diagonal=2.0):
+        return lax.fori_loop(0, 40, lambda _, x: x + (b - matvec(x)) / diagonal, b)
+
+    return lax.custom_linear_solve(lambda x: lax.dot(matrix, x), b, solve, solve)
+
+
+example("custom_linear_solve", linear_solve, MATRIX, X)

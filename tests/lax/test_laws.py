@@ -119,25 +119,42 @@ def close(actual, expected, rtol, name):
         np.testing.assert_array_equal(actual.astype(np.float32), expected.astype(np.float32), err_msg=name)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[e.label for e in EXAMPLES])
-def test_laws(example):
-    expected_avals = [
-        v.aval
-        for v in jax.make_jaxpr(lambda *a: as_tuple(example.function(jax.lax, *a)))(*example.operands).jaxpr.outvars
-    ]
-    out_types = [(a.shape, a.dtype) for a in expected_avals]
-    program, operands = laws(cyxla, example, out_types)
-    oracle, _ = laws(jax, example, out_types)
-    expected = jax.jit(oracle, compiler_options=FAST_COMPILE)(*operands)
-    actual = cyxla.jit(program, compiler_options=FAST_COMPILE)(*operands)
-    assert set(actual) == set(expected)
-    for name, values in expected.items():
-        for a, e in zip(actual[name], values, strict=True):
-            close(a, e, example.rtol, name)
-    eager = as_tuple(example.function(cyxla.lax, *example.operands))
-    for a, e, aval in zip(eager, actual["value"], expected_avals, strict=True):
-        close(a, e, 2e-6, "eager")
-        assert a.weak_type == aval.weak_type, f"weak_type {a.weak_type}"
+def groups():
+    """The examples of each primitive, a few at a time: one pair of programs checks them all."""
+    by_primitive = {}
+    for example in EXAMPLES:
+        by_primitive.setdefault(example.primitive, []).append(example)
+    for name, examples in by_primitive.items():
+        for i in range(0, len(examples), 6):
+            yield pytest.param(examples[i : i + 6], id=f"{name}-{i // 6}" if len(examples) > 6 else name)
+
+
+@pytest.mark.parametrize("examples", groups())
+def test_laws(examples):
+    programs, oracles, operands, avals = [], [], [], []
+    for example in examples:
+        traced = jax.make_jaxpr(lambda *a, e=example: as_tuple(e.function(jax.lax, *a)))(*example.operands)
+        avals.append([v.aval for v in traced.jaxpr.outvars])
+        out_types = [(a.shape, a.dtype) for a in avals[-1]]
+        program, args = laws(cyxla, example, out_types)
+        programs.append(program)
+        oracles.append(laws(jax, example, out_types)[0])
+        operands.append(args)
+
+    def all_of(functions):
+        return lambda operands: [f(*args) for f, args in zip(functions, operands, strict=True)]
+
+    expected = jax.jit(all_of(oracles), compiler_options=FAST_COMPILE)(operands)
+    actual = cyxla.jit(all_of(programs), compiler_options=FAST_COMPILE)(operands)
+    for example, ours, theirs, out_avals in zip(examples, actual, expected, avals, strict=True):
+        assert set(ours) == set(theirs), example.label
+        for name, values in theirs.items():
+            for a, e in zip(ours[name], values, strict=True):
+                close(a, e, example.rtol, f"{example.label}: {name}")
+        eager = as_tuple(example.function(cyxla.lax, *example.operands))
+        for a, e, aval in zip(eager, ours["value"], out_avals, strict=True):
+            close(a, e, 2e-6, f"{example.label}: eager")
+            assert a.weak_type == aval.weak_type, f"{example.label}: weak_type {a.weak_type}"
 
 
 def test_every_primitive_has_an_example():

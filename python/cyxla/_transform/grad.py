@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from cyxla._engine.array import Array, asarray, is_arraylike, typeof
+from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import UndefinedPrimal, Zero, aval_to_tangent
@@ -401,7 +401,7 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
         value = results[0]
         lax = operations.lax
 
-        one = lax.full((), 1, value.dtype)
+        one = lax.full_like(value, 1)
         grads = [materialize(ct, x.aval) for ct, x in zip(pull([one]), arrays)]
         grads = tree_unflatten(tree, grads)
         grads = grads[0] if isinstance(argnums, int) else grads
@@ -618,7 +618,7 @@ def _basis(arrays):
             continue
         rows = lax.broadcasted_iota("int32", (total, x.size), 0)
         columns = lax.broadcasted_iota("int32", (total, x.size), 1)
-        one_hot = lax.eq(rows, lax.add(columns, lax.full((), start, "int32")))
+        one_hot = lax.eq(rows, lax.add(columns, literal(start, dtype_code("int32"))))
         basis.append(lax.reshape(lax.convert_element_type(one_hot, aval.dtype), (total, *x.shape)))
         start += x.size
     return basis

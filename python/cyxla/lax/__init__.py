@@ -66,6 +66,7 @@ from cyxla.lax.gather_scatter import (
     scatter_apply, scatter_max, scatter_max_p, scatter_min, scatter_min_p, scatter_mul, scatter_mul_p, scatter_p,
     scatter_sub, scatter_sub_p, ScatterDimensionNumbers,
 )  # fmt: skip
+from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
 from cyxla.lax.convolution import (
@@ -75,5 +76,7 @@ from cyxla.lax.convolution import (
     ConvGeneralDilatedDimensionNumbers, padtype_to_pads,
 )  # fmt: skip
 from cyxla.lax import _hooks
-from cyxla.lax.control_flow import cond, cond_p, fori_loop, map, scan, scan_p, switch, while_loop, while_p
+from cyxla.lax.control_flow import (
+    cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch, while_loop, while_p,
+)  # fmt: skip
 from cyxla.lax import linalg

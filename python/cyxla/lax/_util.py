@@ -161,13 +161,17 @@ def scalar(value, code):
 
 
 def scalar_like(x, value):
-    """A rank-0 constant of x's dtype."""
-    return literal(value, x.aval.code)
+    """A rank-0 constant of x's dtype, weakly typed if x is."""
+    aval = x.aval
+    return literal(value, aval.code, aval.weak_type)
 
 
 def zeros_of(aval):
-    """A zero array of an aval's shape and dtype."""
-    return lax.full(aval.shape, 0, aval.dtype)
+    """A zero array of an aval's shape, dtype and weak type."""
+    zero = literal(0, aval.code, aval.weak_type)
+    if not aval.shape:
+        return zero
+    return lax.broadcast_in_dim_p.bind(zero, shape=aval.shape, broadcast_dimensions=(), sharding=None)
 
 
 # ---- pieces of batching rules
