@@ -2,9 +2,10 @@
 
 import weakref
 
-from cyxla._engine.array import asarray, is_arraylike
+from cyxla._engine.array import asarray, is_arraylike, literal
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Tracer, Var, Zero
+from cyxla._engine.dtypes import dtype_code
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform.arguments import DebugInfo, function_name
@@ -73,6 +74,11 @@ def eager_impl(get_primitive, owner):
         return executable.call(args)
 
     return impl
+
+
+def scalar(value, dtype):
+    """A rank-0 constant, which jaxprs show as a literal."""
+    return literal(value, dtype_code(dtype))
 
 
 def is_zero(tangent):

@@ -240,14 +240,8 @@ def switch(index, branches, *operands, operand=None):
     if config.jax_disable_jit and not hasattr(index, "_trace"):
         return branches[max(0, min(int(index), len(branches) - 1))](*operands)
     index = lax.convert_element_type(asarray(index), "int32")
-    index = lax.clamp(asarray_int32(0), index, asarray_int32(len(branches) - 1))
+    index = lax.clamp(scalar(0, "int32"), index, scalar(len(branches) - 1, "int32"))
     return _conditional(index, branches, operands, "switch")
-
-
-def asarray_int32(value):
-    import numpy as np
-
-    return np.int32(value)
 
 
 _missing = object()
@@ -297,7 +291,7 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
         return true_fun(*operands) if pred else false_fun(*operands)
     pred = asarray(pred)
     if aval.dtype.kind != "b":
-        pred = lax.ne(pred, lax.full((), 0, aval.dtype))
+        pred = lax.ne(pred, scalar(0, aval.dtype))
     index = lax.convert_element_type(pred, "int32")
     return _conditional(index, (false_fun, true_fun), operands, "cond")
 

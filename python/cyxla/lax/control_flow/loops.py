@@ -14,6 +14,7 @@ from cyxla.lax.control_flow.common import (
     eager_impl,
     is_zero,
     same_type,
+    scalar,
     split_list,
     strengthen,
     to_arrays,
@@ -267,15 +268,15 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if first is not None and last is not None:
         if config.jax_disable_jit:
             for i in range(first, last):
-                init_val = body_fun(lax.full((), i, dtype), init_val)
+                init_val = body_fun(scalar(i, dtype), init_val)
             return init_val
         from cyxla.lax.control_flow.scan import scan
 
         def step(carry, _):
             i, value = carry
-            return (lax.add(i, lax.full((), 1, i.dtype)), body_fun(i, value)), None
+            return (lax.add(i, scalar(1, i.dtype)), body_fun(i, value)), None
 
-        start = lax.convert_element_type(asarray(first), dtype)
+        start = scalar(first, dtype)
         (_, result), _ = scan(
             _by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1
         )
@@ -290,7 +291,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
 
     def advance(state):
         i, stop, value = state
-        return lax.add(i, lax.full((), 1, i.dtype)), stop, body_fun(i, value)
+        return lax.add(i, scalar(1, i.dtype)), stop, body_fun(i, value)
 
     return while_loop(test, advance, (start, stop, init_val))[2]
 
@@ -307,7 +308,7 @@ def _by_body(body_fun, step):
 
             def weak_step(carry, _):
                 i, value = carry
-                return (lax.add(i, lax.full((), 1, i.dtype)), reference()(i, value)), None
+                return (lax.add(i, scalar(1, i.dtype)), reference()(i, value)), None
 
             found = _steps[body_fun] = weak_step
         return found

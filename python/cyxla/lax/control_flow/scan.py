@@ -14,6 +14,7 @@ from cyxla.lax.control_flow.common import (
     eager_impl,
     is_zero,
     same_type,
+    scalar,
     split_list,
     strengthen,
     to_arrays,
@@ -299,10 +300,10 @@ def _as_while(*args, jaxpr, length, reverse, num_consts, num_carry, unroll, **pa
         stacked = [lax.concatenate([lax.expand_dims(row[k], (0,)) for row in rows], 0) for k in range(len(y_avals))]
         return carry + stacked
 
-    one = lax.full((), 1, "int32")
+    one = scalar(1, "int32")
 
     def advance(i, carry, ys):
-        index = lax.sub(lax.full((), length - 1, "int32"), i) if reverse else i
+        index = lax.sub(scalar(length - 1, "int32"), i) if reverse else i
         slices = [lax.dynamic_index_in_dim(x, index, 0, keepdims=False) for x in xs]
         carry, new = body(carry, slices)
         ys = [lax.dynamic_update_index_in_dim(y, n, index, 0) for y, n in zip(ys, new)]
@@ -318,8 +319,8 @@ def _as_while(*args, jaxpr, length, reverse, num_consts, num_carry, unroll, **pa
     ys = [lax.full((length, *a.shape), 0, a.dtype) for a in y_avals]
     from cyxla.lax.control_flow.loops import while_loop
 
-    state = (lax.full((), 0, "int32"), init, ys)
-    state = while_loop(lambda state: lax.lt(state[0], lax.full((), whole, "int32")), step, state)
+    state = (scalar(0, "int32"), init, ys)
+    state = while_loop(lambda state: lax.lt(state[0], scalar(whole, "int32")), step, state)
     for _ in range(length % unroll):
         state = advance(*state)
     return list(state[1]) + list(state[2])
