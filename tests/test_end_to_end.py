@@ -1,4 +1,4 @@
-"""Whole models, written once and run under Cyxla and under jax: losses, gradients and results of training must agree."""
+"""Whole models, written once and run under Cyxla and under jax: losses, gradients and trained weights must agree."""
 
 import jax
 import numpy as np

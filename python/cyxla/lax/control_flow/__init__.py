@@ -5,4 +5,16 @@ from cyxla.lax.control_flow.loops import fori_loop, while_loop, while_p
 from cyxla.lax.control_flow.scan import map, scan, scan_p
 from cyxla.lax.control_flow.solves import custom_linear_solve, linear_solve_p
 
-__all__ = ["cond", "cond_p", "custom_linear_solve", "fori_loop", "linear_solve_p", "map", "scan", "scan_p", "switch", "while_loop", "while_p"]
+__all__ = [
+    "cond",
+    "cond_p",
+    "custom_linear_solve",
+    "fori_loop",
+    "linear_solve_p",
+    "map",
+    "scan",
+    "scan_p",
+    "switch",
+    "while_loop",
+    "while_p",
+]

@@ -17,7 +17,15 @@ from cyxla._engine.core import (
 )
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, spread, trace_to_jaxpr
-from cyxla.lax.control_flow.common import eager_impl, is_zero, same_type, to_arrays, trace_body, union_effects
+from cyxla.lax.control_flow.common import (
+    eager_impl,
+    is_zero,
+    same_type,
+    scalar,
+    to_arrays,
+    trace_body,
+    union_effects,
+)
 
 
 def _abstract(index, *avals, branches, **params):

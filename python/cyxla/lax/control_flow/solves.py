@@ -1,4 +1,4 @@
-"""`custom_linear_solve`: solutions of linear systems, differentiated by solving again rather than through the solver."""
+"""`custom_linear_solve`: solutions of linear systems, differentiated by solving again, not through the solver."""
 
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ def _jvp(primals, tangents, *, solvers, num_b):
     n = _counts(solvers, num_b)
     outs = linear_solve_p.bind(*primals, solvers=solvers, num_b=num_b)
     x = outs[:num_b]
-    matvec_consts, _, _, _, b = split_list(primals, *n)
+    matvec_consts = split_list(primals, *n)[0]
     matvec_dots, _, _, _, b_dots = split_list(tangents, *n)
     # From A x = b follows A dx = db - dA x.
     right = [instantiate_zeros(t) for t in b_dots]
@@ -57,8 +57,8 @@ def _jvp(primals, tangents, *, solvers, num_b):
 def _transpose(cotangents, *args, solvers, num_b):
     if solvers.transpose_solve is None:
         raise TypeError(
-            "custom_linear_solve: reverse-mode differentiation needs transpose_solve, the solver of the transposed system "
-            "(or symmetric=True)"
+            "custom_linear_solve: reverse-mode differentiation needs transpose_solve, the solver of the transposed "
+            "system (or symmetric=True)"
         )
     n = _counts(solvers, num_b)
     matvec, vecmat, solve, transpose_solve, _ = split_list(args, *n)
@@ -105,9 +105,9 @@ linear_solve_p = Primitive(
 def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False, has_aux=False):
     """The solution x of `matvec(x) = b`, computed by `solve(matvec, b)`, with derivatives by further solves.
 
-    `matvec` is linear, `b` a pytree of arrays and x has its structure. `transpose_solve(vecmat, b)` solves the transposed
-    system and is needed for reverse mode; `symmetric=True` takes `solve` for it. With `has_aux`, the solvers return
-    `(x, auxiliary data)`.
+    `matvec` is linear, `b` a pytree of arrays and x has its structure. `transpose_solve(vecmat, b)` solves the
+    transposed system and is needed for reverse mode; `symmetric=True` takes `solve` for it. With `has_aux`, the
+    solvers return `(x, auxiliary data)`.
 
     Raises TypeError where `matvec` or a solver changes structure or types.
 
@@ -133,7 +133,8 @@ def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False,
         for got, aval in zip(closed.out_avals, avals):
             if got.shape != aval.shape:
                 raise TypeError(
-                    f"custom_linear_solve: {what} must keep the shapes of b; an array {aval.str_short()} became {got.str_short()}"
+                    f"custom_linear_solve: {what} must keep the shapes of b; an array {aval.str_short()} became "
+                    f"{got.str_short()}"
                 )
         return closed, consts, out_tree
 
