@@ -21,6 +21,7 @@ cdef class ArrayImpl(Array):
     cdef bint committed_
     cdef bint deleted_
     cdef bint literal_       # came from a scalar of the program: may be written into a jaxpr as a literal
+    cdef bint shared_        # one object for all equal scalars: never deleted
 
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
@@ -31,3 +32,4 @@ cdef bint is_operand(object value)
 cdef Array to_array(object value)                   # asarray without a dtype; TypeError for what is not an array
 cdef ShapedArray aval_of(object value)              # the aval to_array(value) would have, without making it; NULL-safe
 cdef ArrayImpl scalar_literal(object value, int code, bint weak)
+cpdef Array own(Array array)

@@ -352,6 +352,8 @@ cdef class ArrayImpl(Array):
 
     def delete(self):
         """Frees the value; any later use raises RuntimeError."""
+        if self.shared_:
+            return
         if self.buffer_ is not None:
             self.buffer_.delete()
         self.buffer_ = None
@@ -491,7 +493,18 @@ cdef ArrayImpl scalar_literal(object value, int code, bint weak):
         if len(literals) >= 1024:
             literals.clear()
         literals[key] = array
+        array.shared_ = True
     return array
+
+
+cpdef Array own(Array array):
+    """The array itself, or instead of a scalar that others have too one that may be deleted and donated."""
+    cdef ArrayImpl result
+    if type(array) is not ArrayImpl or not (<ArrayImpl>array).shared_:
+        return array
+    result = from_host((<ArrayImpl>array).host_, array.aval)
+    result.literal_ = True
+    return result
 
 
 cdef Array to_array(object value):

@@ -8,7 +8,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, own, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags
@@ -77,6 +77,8 @@ cdef class Executable:
         cdef Py_ssize_t i
         cdef list buffers = list(self.constants)
         cdef list results
+        for index in self.donated:
+            arrays[index] = own(<Array>arrays[index])
         if self.kept is None:
             for array in arrays:
                 buffers.append(buffer_on(self.device, <ArrayImpl>array))

@@ -1,29 +1,29 @@
 """Jaxprs as text, in jax's notation: `{ lambda ; a:f32[]. let b:f32[] = mul a 2.0:f32[] in (b,) }`."""
 
+import enum
+
 import numpy as np
 
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal, Var
 
-WIDTH = 80
+WIDTH = 80           # of what is on a line, its indentation not counted
+RIGHT_MARGIN = 83
 
-
-class Names:
-    """Gives variables the names a, b, ..., z, ba, bb, ... in the order in which they are met."""
-
-    def __init__(self):
-        self.names = {}
-
-    def __call__(self, var):
-        name = self.names.get(var)
-        if name is None:
-            name = self.names[var] = letters(len(self.names))
-        return name
-
-    def typed(self, var):
-        return f"{self(var)}:{var.aval.str_short()}"
+# Parameters that say nothing more than the types do, or that have their usual value: not shown.
+ALWAYS_HIDDEN = {"broadcast_in_dim": ("shape",), "scan": ("linear",)}
+HIDDEN_VALUES = {
+    "broadcast_in_dim": {"sharding": None},
+    "convert_element_type": {"sharding": None},
+    "dot_general": {"out_sharding": None, "precision": None, "preferred_element_type": None},
+    "scan": {"_split_transpose": False},
+    "custom_jvp_call": {"num_consts": 0},
+    "custom_vjp_call": {"num_consts": 0},
+}
+FIRST = ("name",)
 
 
 def letters(number):
+    """a, b, ..., z, ba, bb, ..."""
     text = chr(ord("a") + number % 26)
     while number >= 26:
         number = number // 26
@@ -31,75 +31,210 @@ def letters(number):
     return text
 
 
-def format_atom(atom, names):
-    if type(atom) is Literal:
+def fits(line, indent):
+    return len(line) <= WIDTH and indent + len(line) <= RIGHT_MARGIN
+
+
+class Names:
+    """Names of variables, given in the order in which they are met, and of jaxprs that are printed apart."""
+
+    def __init__(self):
+        self.variables = {}
+        self.jaxprs = {}
+        self.taken = set()
+        self.count = 0
+
+    def __call__(self, var):
+        name = self.variables.get(var)
+        if name is None:
+            name = letters(self.count)
+            self.count += 1
+            while name in self.taken:
+                name = letters(self.count)
+                self.count += 1
+            self.variables[var] = name
+        return name
+
+    def typed(self, var):
+        return f"{self(var)}:{var.aval.str_short(short_dtypes=True)}"
+
+    def of_jaxpr(self, jaxpr, hint):
+        base = "".join(c for c in hint if c.isalnum() or c == "_") or "fn"
+        name, number = base, 0
+        while name in self.taken:
+            number += 1
+            name = f"{base}{number}"
+        self.taken.add(name)
+        self.jaxprs[jaxpr] = name
+
+
+class Printer:
+    """Writes jaxprs as lines of at most about WIDTH characters."""
+
+    def __init__(self):
+        self.names = Names()
+
+    # -- atoms and parameters
+
+    def atom(self, atom):
+        if type(atom) is not Literal:
+            return self.names(atom)
         value = atom.val
-        scalar = np.asarray(value) if getattr(value.aval.dtype, "physical_shape", None) is None else value
-        return f"{scalar.item() if isinstance(scalar, np.ndarray) else scalar}:{atom.aval.str_short()}"
-    return names(atom)
+        if getattr(value.aval.dtype, "physical_shape", None) is None:
+            value = np.asarray(value).item()
+        return f"{value}:{atom.aval.str_short(short_dtypes=True)}"
+
+    def value(self, eqn, name, value):
+        if name == "dimension_numbers" and eqn.primitive.name == "dot_general":
+            (a, b), (c, d) = value
+            return f"(({list(a)}, {list(b)}), ({list(c)}, {list(d)}))"
+        if isinstance(value, np.dtype):
+            return value.name
+        if isinstance(value, enum.Enum):
+            return str(value)
+        if callable(value) and hasattr(value, "__name__"):
+            return value.__name__
+        return str(value)
+
+    def params(self, eqn):
+        """Names and values of the parameters that are shown."""
+        hidden = ALWAYS_HIDDEN.get(eqn.primitive.name, ())
+        usual = HIDDEN_VALUES.get(eqn.primitive.name, {})
+        shown = [
+            (name, value)
+            for name, value in eqn.params.items()
+            if name not in hidden and not (name in usual and value == usual[name])
+        ]
+        return sorted(shown, key=lambda item: (item[0] not in FIRST, item[0]))
+
+    def param(self, eqn, name, value, indent):
+        """The lines of one parameter."""
+        if isinstance(value, (ClosedJaxpr, Jaxpr)):
+            apart = self.names.jaxprs.get(plain(value))
+            if apart is not None:
+                return [f"{name}={apart}"]
+            return self.nested(eqn, plain(value), indent, f"{name}=")
+        if isinstance(value, tuple) and value and all(isinstance(v, (Jaxpr, ClosedJaxpr)) for v in value):
+            lines = [f"{name}=("]
+            for item in value:
+                lines += ["  " + line for line in self.jaxpr(plain(item), indent + 2)]
+            return [*lines, ")"]
+        return [f"{name}={self.value(eqn, name, value)}"]
+
+    def nested(self, eqn, jaxpr, indent, prefix):
+        """A jaxpr inside an equation. That of a jit call shares the names of operands and results."""
+        if eqn.primitive.name != "jit" or len(jaxpr.invars) != len(eqn.invars):
+            return self.jaxpr(jaxpr, indent, prefix)
+        outer = self.names.variables
+        self.names.variables = dict(outer)
+        inner = self.names.variables
+        for var, atom in zip([*jaxpr.invars, *jaxpr.outvars], [*eqn.invars, *eqn.outvars]):
+            if type(var) is Var and type(atom) is not Literal and atom in inner:
+                if var not in inner and not (inner[atom] in self.given(jaxpr, inner)):
+                    inner[var] = inner[atom]
+        lines = self.jaxpr(jaxpr, indent, prefix)
+        self.names.variables = outer
+        return lines
+
+    @staticmethod
+    def given(jaxpr, variables):
+        """The names that inputs of the jaxpr have already."""
+        return {variables[v] for v in jaxpr.invars if v in variables}
+
+    # -- equations and jaxprs
+
+    def eqn(self, eqn, used, indent):
+        """The lines of one equation."""
+        for v in eqn.outvars:
+            if used is not None and v not in used:
+                self.names.variables[v] = "_"
+        results = " ".join(self.names.typed(v) for v in eqn.outvars)
+        left = f"{results} = " if results else ""
+        operands = [self.atom(a) for a in eqn.invars]
+        right = f" {' '.join(operands)}"
+        params = [self.param(eqn, name, value, indent + 2) for name, value in self.params(eqn)]
+        head = f"{left}{eqn.primitive.name}"
+        if all(len(lines) == 1 for lines in params):
+            inside = f"[{' '.join(lines[0] for lines in params)}]" if params else ""
+            line = f"{head}{inside}{right}"
+            if fits(line, indent) or not params:
+                return [line]
+        return [f"{head}[", *("  " + line for lines in params for line in lines), f"]{right}"]
+
+    def jaxpr(self, jaxpr, indent=0, prefix=""):
+        """The lines of a jaxpr whose first line starts, with a prefix, at a column."""
+        constvars = " ".join(self.names.typed(v) for v in jaxpr.constvars)
+        invars = [self.names.typed(v) for v in jaxpr.invars]
+        used = {v for e in jaxpr.eqns for v in e.invars if type(v) is Var}
+        used.update(v for v in jaxpr.outvars if type(v) is Var)
+        head = fill(f"{prefix}{{ lambda {constvars}; ", invars, "    ")
+        head[-1] += ". let"
+        eqns = [self.eqn(e, used, indent + 4) for e in jaxpr.eqns]
+        outs = ", ".join(self.atom(a) for a in jaxpr.outvars)
+        tail = f"in ({outs}{',' if len(jaxpr.outvars) == 1 else ''}) }}"
+        if len(head) == 1 and all(len(lines) == 1 for lines in eqns):
+            line = f"{head[0]} {'; '.join(lines[0] for lines in eqns)} {tail}"
+            if fits(line, indent):
+                return [line]
+        body = ["    " + line for lines in eqns for line in lines] or ["    "]
+        return [*head, *body, f"  {tail}"]
+
+    def with_shared(self, jaxpr):
+        """A jaxpr after those that several calls in it share."""
+        lines = []
+        for shared, name in self.find_shared(jaxpr):
+            self.names.of_jaxpr(shared, name)
+        for shared, name in self.names.jaxprs.items():
+            lines += self.jaxpr(shared, 0, f"let {name} = ")
+            lines[-1] += " in"
+        return lines + self.jaxpr(jaxpr)
+
+    def find_shared(self, jaxpr):
+        """The jaxprs that more than one jit call refers to, the innermost first, with the names of the functions."""
+        counts, found = {}, []
+
+        def visit(jaxpr):
+            for eqn in jaxpr.eqns:
+                for value in eqn.params.values():
+                    for item in value if isinstance(value, tuple) else (value,):
+                        if not isinstance(item, (Jaxpr, ClosedJaxpr)):
+                            continue
+                        inner = plain(item)
+                        counts[inner] = counts.get(inner, 0) + 1
+                        if counts[inner] == 1:
+                            visit(inner)
+                            if eqn.primitive.name == "jit":
+                                found.append((inner, eqn.params["name"]))
+
+        visit(jaxpr)
+        return [(inner, name) for inner, name in found if counts[inner] > 1]
 
 
-def indent(text, by):
-    return text.replace("\n", "\n" + " " * by)
+def plain(jaxpr):
+    return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
 
 
-def format_param(name, value, names):
-    if isinstance(value, ClosedJaxpr):
-        return f"{name}={_jaxpr(value.jaxpr, names)}"
-    if isinstance(value, Jaxpr):
-        return f"{name}={_jaxpr(value, names)}"
-    if isinstance(value, tuple) and value and all(isinstance(v, (Jaxpr, ClosedJaxpr)) for v in value):
-        parts = [_jaxpr(v.jaxpr if isinstance(v, ClosedJaxpr) else v, names) for v in value]
-        inner = "\n".join(indent(p, 2) for p in parts)
-        return f"{name}=(\n  {indent(inner, 2)}\n)"
-    if isinstance(value, np.dtype):
-        return f"{name}={value.name}"
-    if callable(value) and hasattr(value, "__name__"):
-        return f"{name}={value.__name__}"
-    return f"{name}={value}"
-
-
-def _eqn(eqn, names):
-    params = [format_param(k, v, names) for k, v in sorted(eqn.params.items())]
-    operands = " ".join(format_atom(a, names) for a in eqn.invars)
-    if any("\n" in p or "{ lambda" in p for p in params):
-        listed = "\n".join("  " + indent(p, 2) for p in params)
-        head = f"{eqn.primitive}[\n{listed}\n]"
-    elif params:
-        head = f"{eqn.primitive}[{' '.join(params)}]"
-        if len(head) > WIDTH:
-            listed = "\n".join(f"  {p}" for p in params)
-            head = f"{eqn.primitive}[\n{listed}\n]"
-    else:
-        head = f"{eqn.primitive}"
-    results = " ".join(names.typed(v) for v in eqn.outvars)
-    text = f"{head} {operands}".rstrip()
-    return f"{results} = {text}" if results else text
-
-
-def _jaxpr(jaxpr, names):
-    constvars = " ".join(names.typed(v) for v in jaxpr.constvars)
-    invars = " ".join(names.typed(v) for v in jaxpr.invars)
-    head = f"{{ lambda {constvars + ' ' if constvars else ''};{' ' + invars if invars else ''}. let"
-    eqns = [_eqn(e, names) for e in jaxpr.eqns]
-    outs = ", ".join(format_atom(a, names) for a in jaxpr.outvars)
-    tail = f"in ({outs}{',' if len(jaxpr.outvars) == 1 else ''}) }}"
-    line = " ".join([head, *eqns, tail])
-    if len(eqns) <= 1 and "\n" not in line and len(line) <= WIDTH:
-        return line
-    body = "\n".join("    " + indent(e, 4) for e in eqns)
-    return f"{head}\n{body}\n  {tail}" if eqns else f"{head}\n  {tail}"
+def fill(start, words, indent):
+    """Words one after the other, on as many lines as they need."""
+    lines, line = [], start
+    for i, word in enumerate(words):
+        if i and len(line) + len(word) + 1 > WIDTH + 6:
+            lines.append(line)
+            line = indent + word
+        else:
+            line += f" {word}" if i else word
+    return [*lines, line]
 
 
 def format_jaxpr(jaxpr):
     """A jaxpr as text."""
-    return _jaxpr(jaxpr, Names())
+    return "\n".join(Printer().with_shared(jaxpr))
 
 
 def format_eqn(eqn):
     """One equation as text."""
-    names = Names()
+    printer = Printer()
     for atom in eqn.invars:
         if type(atom) is not Literal:
-            names(atom)
-    return _eqn(eqn, names)
+            printer.names(atom)
+    return "\n".join(printer.eqn(eqn, None, 0))

@@ -57,7 +57,7 @@ def _transpose(cotangents, *args, jaxpr, **params):
 
 
 remat_p = Primitive(
-    "checkpoint",
+    "remat2",
     abstract=lambda *avals, jaxpr, **params: jaxpr.out_avals,
     impl=lambda *args, jaxpr, **params: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, args),
     jvp=_jvp,

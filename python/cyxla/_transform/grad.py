@@ -401,7 +401,7 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
         value = results[0]
         lax = operations.lax
 
-        one = lax.full_like(value, 1)
+        one = literal(1, dtype_code(value.dtype), value.weak_type)
         grads = [materialize(ct, x.aval) for ct, x in zip(pull([one]), arrays)]
         grads = tree_unflatten(tree, grads)
         grads = grads[0] if isinstance(argnums, int) else grads

@@ -123,6 +123,8 @@ def make_jaxpr(fun, static_argnums=(), axis_env=None, return_shape=False):
     >>> cyxla.make_jaxpr(lambda x: x * 2.0)(1.0)
     { lambda ; a:f32[]. let b:f32[] = mul a 2.0:f32[] in (b,) }
     """
+    if not callable(fun):
+        raise TypeError(f"make_jaxpr takes a function, got {fun!r:.200} of type {type(fun).__name__}")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @api_boundary

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cyxla._engine.array import Array, ArrayImpl, array_from_buffer, asarray, is_arraylike
+from cyxla._engine.array import Array, ArrayImpl, array_from_buffer, asarray, is_arraylike, own
 from cyxla._engine.core import Primitive
 from cyxla._engine.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
@@ -33,7 +33,7 @@ def _device_of(target):
 def _place(x, target, donate):
     from cyxla._runtime import buffers
 
-    array = asarray(x)
+    array = own(asarray(x))
     device = _device_of(target)
     if device is None:
         return array

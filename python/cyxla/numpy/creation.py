@@ -5,9 +5,10 @@ import operator
 
 import numpy as np
 
-from cyxla import lax
-from cyxla._engine.array import Array, ArrayImpl, array_from_host, typeof
+from cyxla import dlpack, lax
+from cyxla._engine.array import Array, ArrayImpl, array_from_host, own, typeof
 from cyxla._engine.array import asarray as to_array
+from cyxla._transform.transfer import device_put
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis, canonical_shape
@@ -21,7 +22,6 @@ def placed(x, device):
     """``x`` on ``device`` (a device or a sharding); as it is for None."""
     if device is None:
         return x
-    from cyxla._transform.transfer import device_put
 
     return device_put(x, device)
 
@@ -65,7 +65,7 @@ def from_value(value, dtype):
     if isinstance(value, Array):
         return value if dtype is None else strong(convert(value, dtype))
     if cls in _PYTHON_SCALARS:
-        return to_array(value) if dtype is None else to_array(np.asarray(value, dtype))
+        return own(to_array(value)) if dtype is None else to_array(np.asarray(value, dtype))
     if isinstance(value, (np.ndarray, np.generic)):
         return _from_numpy(value, dtype)
     if cls is list or cls is tuple or isinstance(value, (list, tuple)):
@@ -198,9 +198,7 @@ def fromiter(*args, **kwargs):
 
 def from_dlpack(x, /, *, device=None, copy=None):
     """An array over the memory of ``x``, an object with ``__dlpack__``; shared where possible."""
-    from cyxla.dlpack import from_dlpack
-
-    return from_dlpack(x, device=device, copy=copy)
+    return dlpack.from_dlpack(x, device=device, copy=copy)
 
 
 # From a shape.
