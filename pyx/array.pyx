@@ -222,6 +222,8 @@ cdef class ArrayImpl(Array):
         return host_value(self).tolist()
 
     def __bool__(self):
+        if self.aval.code >= EXTENDED:
+            raise TypeError(f"an array with dtype {self.aval.dtype} cannot be converted to a boolean")
         if self.aval.size != 1:
             raise ValueError(f"the truth value of an array of {self.aval.size} elements ({self.aval.str_short()}) is "
                              "ambiguous: write x.any(), x.all() or x.size > 0")

@@ -14,6 +14,7 @@ from cyxla._engine.array import asarray
 from cyxla._transform.jit import jit
 from cyxla.lax._util import canonicalize_axis, kind_of
 from cyxla.nn._arguments import inexact, operand
+from cyxla.numpy.promotion import promote_inexact
 
 
 @jit
@@ -48,7 +49,8 @@ def squareplus(x, b=4):
 @jit
 def softplus(x):
     """`log(1 + exp(x))`."""
-    return jnp.logaddexp(operand("softplus", x), 0.0)
+    (x,) = promote_inexact(operand("softplus", x))
+    return jnp.logaddexp(x, 0.0)
 
 
 @jit

@@ -9,6 +9,7 @@ from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
 from cyxla.lax._util import kind_of
+from cyxla.numpy.promotion import promote_inexact
 
 
 def _arrays(name, *args):
@@ -16,12 +17,7 @@ def _arrays(name, *args):
     for position, x in enumerate(args):
         if isinstance(x, (list, tuple)) or x is None:
             raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
-    arrays = [asarray(x) for x in args]
-    dtype = jnp.result_type(*arrays)
-    weak = all(x.weak_type for x in arrays)
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        dtype = jnp.result_type(*arrays, float)
-    return [x if x.dtype == dtype else lax.convert_element_type(x, float if weak else dtype) for x in arrays]
+    return promote_inexact(*args)
 
 
 def _broadcast(name, *args):
