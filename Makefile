@@ -97,7 +97,8 @@ dev: $(VENV)/installed-dev
 	@mkdir -p build
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(LOCK) cmake -S . -B build/dev -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 		-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja >build/cmake.log || { cat build/cmake.log; exit 1; }
-	@$(LOCK) $(BIN)/ninja -C build/dev -k 0 | grep -v -E '^\[[0-9/]+\] (Generating|Building|Linking)' || true
+	@$(LOCK) $(BIN)/ninja -C build/dev -k 0 >build/dev.log; status=$$?; \
+		grep -v -E '^\[[0-9/]+\] (Generating|Building|Linking)' build/dev.log; exit $$status
 
 clean:
 	rm -rf build dist
