@@ -4,6 +4,7 @@ import operator
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax.precision import canonicalize_precision
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
@@ -22,27 +23,13 @@ def dot_general(a, b, contracting, batch, precision, preferred_element_type, wea
         a,
         b,
         dimension_numbers=(contracting, batch),
-        precision=_precision(precision),
+        precision=canonicalize_precision(precision),
         preferred_element_type=dtype,
         out_sharding=out_sharding,
     )
     if weak and not result.weak_type:
         return lax.convert_element_type_p.bind(result, new_dtype=result.dtype, weak_type=True, sharding=None)
     return result
-
-
-def _precision(precision):
-    return precision if precision is None else canonical_precision(precision)
-
-
-def canonical_precision(precision):
-    """A pair of Precisions (or an algorithm) from what ``precision=`` takes."""
-    if isinstance(precision, (str, lax.Precision)):
-        precision = (precision, precision)
-    if isinstance(precision, tuple):
-        parts = tuple([lax.Precision(p) if p is not None else lax.Precision.DEFAULT for p in precision])
-        return parts
-    return precision
 
 
 def _operands(a, b, preferred_element_type):

@@ -497,14 +497,9 @@ def cond(x, p=None):
     if p in (None, 2, -2):
         s = svd(x, compute_uv=False)
         first, last = lax.index_in_dim(s, 0, -1, False), lax.index_in_dim(s, s.shape[-1] - 1, -1, False)
-        result = ufuncs.divide(last, first) if p == -2 else ufuncs.divide(first, last)
-    else:
-        _square("cond", x)
-        result = ufuncs.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))
-    undefined = ufuncs.logical_and(
-        ufuncs.not_equal(result, result), ufuncs.logical_not(reductions.any(ufuncs.not_equal(x, x), (-2, -1)))
-    )
-    return select(undefined, convert(math.inf, result.dtype), result)
+        return ufuncs.divide(last, first) if p == -2 else ufuncs.divide(first, last)
+    _square("cond", x)
+    return ufuncs.multiply(norm(x, p, (-2, -1)), norm(inv(x), p, (-2, -1)))
 
 
 # Products and powers.
@@ -542,16 +537,16 @@ def multi_dot(arrays, *, precision=None):
 
     xs = [asarray(x) for x in arrays]
     if len(xs) < 2:
-        raise ValueError(f"multi_dot requires at least two arrays; got len(arrays)={len(xs)}")
+        raise ValueError(f"multi_dot requires at least two arrays; got {len(xs)}")
     if not all(x.ndim in ((1, 2) if i in (0, len(xs) - 1) else (2,)) for i, x in enumerate(xs)):
         raise ValueError(
-            "multi_dot: input arrays must all be two-dimensional, except for the first and last array which may be 1 or "
-            f"2 dimensional. Got array shapes {[x.shape for x in xs]}"
+            "multi_dot: input arrays must all be two-dimensional, except for the first and last array which may have 1 "
+            f"or 2 axes. Got array shapes {[x.shape for x in xs]}"
         )
     if any(x.shape[-1] != y.shape[0] for x, y in itertools.pairwise(xs)):
         raise ValueError(
-            "multi_dot: last dimension of each array must match first dimension of following array. Got array shapes "
-            f"{[x.shape for x in xs]}"
+            "multi_dot: last dimension of each array must match first dimension of following array. Got array "
+            f"shapes {[x.shape for x in xs]}"
         )
     letters = [chr(ord("a") + i) for i in range(len(xs) + 1)]
     terms = [
