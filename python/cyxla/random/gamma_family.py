@@ -246,7 +246,7 @@ def _t(key, df, shape, dtype):
     return lax.mul(normal, lax.sqrt(jnp.divide(half, _gamma(key_gamma, half, shape, dtype, False))))
 
 
-def t(key, df, shape=(), dtype=None, *, out_sharding=None):
+def t(key, df, shape=None, dtype=None, *, out_sharding=None):
     """Samples of Student's t distribution with `df` degrees of freedom, which broadcasts to `shape`."""
     key = single_key("t", key)
     dtype = float_dtype("t", dtype)
