@@ -254,8 +254,8 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
     cdef dict cotangents = {}
     cdef Eqn eqn
     cdef Primitive primitive
-    cdef Py_ssize_t i
-    cdef list operands
+    cdef Py_ssize_t i, j
+    cdef list operands, results
     for var, cotangent in zip(outvars, cotangents_out):
         if type(var) is Var:
             accumulate(cotangents, var, cotangent)
@@ -289,10 +289,16 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
                 value = consts.get(atom)
                 operands.append(UndefinedPrimal((<Var>atom).aval) if value is None else value)
         if eqn.params:
-            results = primitive.transpose(arriving, *operands, **eqn.params)
+            transposed = primitive.transpose(arriving, *operands, **eqn.params)
         else:
-            results = primitive.transpose(arriving, *operands)
-        for atom, value in zip(eqn.invars, results):
+            transposed = primitive.transpose(arriving, *operands)
+        results = <list>transposed if type(transposed) is list else list(transposed)
+        if len(results) != len(operands):
+            raise ValueError(f"the transpose rule of {primitive.name} returned {len(results)} cotangents for "
+                             f"{len(operands)} operands")
+        for j in range(len(results)):
+            value = results[j]
+            atom = eqn.invars[j]
             if value is not None and type(atom) is Var and atom not in consts:
                 accumulate(cotangents, <Var>atom, value)
     return [cotangents.get(v) for v in invars]

@@ -14,5 +14,6 @@ cdef class Axis:
 cdef class BatchTrace(Trace):
     cdef readonly Axis axis
     cdef object wrap(self, object value, object dim)
+    cdef BatchTracer wrap_like(self, Array value, BatchTracer like)
 
 cpdef tuple batch_flat(object fun, Axis axis, list values, list dims)

@@ -45,24 +45,24 @@ cdef class BatchTrace(Trace):
 
     cdef object process(self, Primitive primitive, tuple args, dict params):
         cdef list values = [], dims = []
-        cdef bint batched = False
+        cdef BatchTracer tracer = None
         cdef PyObject* previous
         for arg in args:
             if type(arg) is BatchTracer and (<BatchTracer>arg)._trace is self:
-                values.append((<BatchTracer>arg).value)
-                dims.append((<BatchTracer>arg).batch_dim)
-                batched = True
+                tracer = <BatchTracer>arg
+                values.append(tracer.value)
+                dims.append(tracer.batch_dim)
             else:
                 if isinstance(arg, Tracer):
                     check_tracer(arg)
                 values.append(arg)
                 dims.append(None)
-        if not batched:
+        if tracer is None:
             return bind_on(self.parent, primitive, tuple(values), params)
         previous = swap_trace(self.parent)
         try:
             if primitive.kind != GENERAL:
-                return batch_elementwise(self, primitive, values, dims, params)
+                return batch_elementwise(self, primitive, values, dims, params, tracer)
             if primitive.batch is None:
                 raise NotImplementedError(f"Batching rule for '{primitive.name}' not implemented")
             if primitive.batch_needs_axis:
@@ -92,6 +92,18 @@ cdef class BatchTrace(Trace):
         tracer._trace = self
         return tracer
 
+    cdef BatchTracer wrap_like(self, Array value, BatchTracer like):
+        """`value`, batched along the axis of `like`."""
+        cdef BatchTracer tracer
+        if value.aval is not like.value.aval:
+            return self.wrap(value, like.batch_dim)
+        tracer = BatchTracer.__new__(BatchTracer)
+        tracer.value = value
+        tracer.batch_dim = like.batch_dim
+        tracer.aval = like.aval
+        tracer._trace = self
+        return tracer
+
 
 cdef Array move_to_front(Array value, Py_ssize_t dim):
     if dim == 0:
@@ -104,7 +116,8 @@ cdef Array broadcast(Array value, tuple shape, tuple dims):
     return bind(broadcast_in_dim_p, (value,), {"shape": shape, "broadcast_dimensions": dims, "sharding": None})
 
 
-cdef object batch_elementwise(BatchTrace trace, Primitive primitive, list values, list dims, dict params):
+cdef object batch_elementwise(BatchTrace trace, Primitive primitive, list values, list dims, dict params,
+                              BatchTracer some):
     cdef Py_ssize_t i, rank = -1, logical
     cdef Array value
     cdef bint aligned = True
@@ -125,7 +138,7 @@ cdef object batch_elementwise(BatchTrace trace, Primitive primitive, list values
             rank = logical
     # Unbatched scalars broadcast by themselves.
     if aligned and all_of_rank(values, dims, rank):
-        return trace.wrap(bind(primitive, tuple(values), params), dim)
+        return trace.wrap_like(bind(primitive, tuple(values), params), some)
     shape = None
     for i in range(len(values)):
         value = <Array>values[i]

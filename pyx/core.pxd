@@ -79,6 +79,9 @@ cdef class Zero:
 cdef class UndefinedPrimal:
     cdef readonly ShapedArray aval
 
+ctypedef object (*Evaluator)(Primitive primitive, tuple args, dict params)
+
+cdef void install_eager(Evaluator function) noexcept     # what evaluates primitives on concrete arrays; by dispatch
 cdef Trace current_trace()                                            # None: eager
 cdef PyObject* swap_trace(Trace trace) noexcept                       # returns the previous one, borrowed
 cdef void restore_trace(PyObject* previous) noexcept

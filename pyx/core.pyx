@@ -18,12 +18,13 @@ cdef extern from *:
     static inline PyObject* get_current_trace() { return cyxla_current_trace; }
     static inline void set_current_trace(PyObject* trace) { cyxla_current_trace = trace; }
     """
+    PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
     PyObject* get_current_trace() noexcept
     void set_current_trace(PyObject*) noexcept
 
 cdef dict NO_PARAMS = {}
 cdef dict primitives = {}
-cdef object eager = None          # (primitive, args, params) -> results; installed by dispatch
+cdef Evaluator eager = NULL
 cdef object load_module = None    # imports a module of _core by its name
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
 
@@ -31,8 +32,7 @@ KINDS = {None: GENERAL, "elementwise": ELEMENTWISE, "compare": COMPARE}
 ACCEPTS = {"b": KIND_BOOL, "i": KIND_SIGNED, "u": KIND_UNSIGNED, "f": KIND_FLOAT, "c": KIND_COMPLEX, "e": KIND_EXTENDED}
 
 
-def install_eager(function):
-    """`function(primitive, args, params)` evaluates a primitive on concrete arrays."""
+cdef void install_eager(Evaluator function) noexcept:
     global eager
     eager = function
 
@@ -164,7 +164,10 @@ cdef class using_trace:
         return False
 
 
+# Classes marked no_gc refer to nothing that could refer back to them: one object less for the collector to look at.
+
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 cdef class Zero:
     """A symbolic zero tangent or cotangent."""
@@ -177,6 +180,7 @@ cdef class Zero:
 
 
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 cdef class UndefinedPrimal:
     """Stands for a linear operand in a transpose rule."""
@@ -305,15 +309,15 @@ cdef object params_key(Primitive primitive, dict params):
     cdef PyObject* value
     cdef Py_ssize_t position = 0, i = 0
     cdef list values
+    cdef tuple names = primitive.param_names
     if not params:
         return ()
-    names = primitive.param_names
     if names is None:
         primitive.param_names = names = tuple(params)
     values = []
     if len(names) == len(params):
         while PyDict_Next(params, &position, &name, &value):
-            if name != <PyObject*>names[i]:
+            if name != PyTuple_GET_ITEM(names, i):
                 values = None
                 break
             values.append(distinct(<object>value))
@@ -403,6 +407,7 @@ cdef bint holds_jaxpr(dict params):
 # -- jaxprs
 
 @cython.final
+@cython.no_gc
 @cython.freelist(256)
 cdef class Var:
     """A variable of a jaxpr."""
@@ -415,6 +420,7 @@ cdef class Var:
 
 
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 cdef class Literal:
     """A constant scalar written into a jaxpr."""

@@ -13,9 +13,9 @@ from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags
 from cyxla._engine.core cimport (
-    ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, params_key,
+    ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
+    params_key,
 )
-from cyxla._engine.core import install_eager
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
 )
@@ -203,7 +203,7 @@ cdef Executable compile_primitive(Primitive primitive, tuple args, dict params, 
     return compile_program(ClosedJaxpr(Jaxpr([], invars, outvars, [eqn]), []), primitive.name, device, small=True)
 
 
-install_eager(lambda primitive, args, params: eager(primitive, args, params))
+install_eager(eager)
 
 
 # -- jit

@@ -55,8 +55,9 @@ def defined(module):
 def test_names(name):
     module = importlib.import_module(f"cyxla._engine.{name}")
     in_stub = public(declared(stub(name).body))
-    assert not in_stub - set(vars(module)), "in the stub only"
-    assert not public(defined(module)) - in_stub, "missing in the stub"
+    in_stub_only, missing = in_stub - set(vars(module)), public(defined(module)) - in_stub
+    assert not in_stub_only
+    assert not missing
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -68,8 +69,9 @@ def test_members_of_classes(name):
             # What is declared as `name: type` may be an attribute of the instances alone.
             of_class = {n for n, member in in_stub.items() if not isinstance(member, ast.AnnAssign)}
             members = public(vars(getattr(module, node.name)))
-            assert not public(of_class) - members, f"{node.name}: in the stub only"
-            assert not members - public(in_stub), f"{node.name}: missing in the stub"
+            in_stub_only, missing = public(of_class) - members, members - public(in_stub)
+            assert not in_stub_only, node.name
+            assert not missing, node.name
 
 
 def test_types_that_cannot_be_subclassed_are_final_in_the_stub():
