@@ -243,9 +243,6 @@ cdef class ArrayImpl(Array):
     def __iter__(self):
         if self.aval.ndim == 0:
             raise TypeError("iteration over a 0-d array")
-        if self.aval.code >= EXTENDED:
-            getitem = operators[GETITEM]
-            return iter([getitem(self, i) for i in range(self.aval.shape[0])])
         aval = shaped_array(self.aval.shape[1:], self.aval.code, self.aval.weak_type)
         return iter([from_host(row if isinstance(row, ndarray) else np_asarray(row, dtype=aval.dtype), aval)
                      for row in host_value(self)])

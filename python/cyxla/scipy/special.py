@@ -1,6 +1,7 @@
 """Special functions under SciPy's names."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -8,6 +9,7 @@ import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
+from cyxla._transform.jit import jit
 from cyxla.lax._util import kind_of
 from cyxla.numpy.promotion import promote_inexact
 
@@ -545,6 +547,13 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False, where=Non
         (a,) = _arrays("logsumexp", a)
     else:
         a, b = _broadcast("logsumexp", a, b)
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    return _logsumexp(a, axis, b, keepdims, return_sign, where)
+
+
+@partial(jit, static_argnums=(1, 3, 4), inline=True)
+def _logsumexp(a, axis, b, keepdims, return_sign, where):
+    if b is not None:
         # Factors of zero must not let their element be the largest.
         a = jnp.where(b != 0, a, np.array(-np.inf, a.dtype))
     if where is not None:
