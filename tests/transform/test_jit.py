@@ -464,7 +464,7 @@ def test_device():
 
 
 def test_compiler_options():
-    f = cyxla.jit(lambda x: x + 1, compiler_options={"xla_cpu_use_fusion_emitters": False})
+    f = cyxla.jit(lambda x: x + 1, compiler_options={"xla_backend_optimization_level": 0})
     np.testing.assert_array_equal(f(X), X + 1)
     with pytest.raises((ValueError, RuntimeError, cyxla.errors.JaxRuntimeError), match="xla_no_such_option"):
         cyxla.jit(lambda x: x + 1, compiler_options={"xla_no_such_option": 1})(X)
