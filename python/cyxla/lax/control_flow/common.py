@@ -76,9 +76,9 @@ def eager_impl(get_primitive, owner):
     return impl
 
 
-def scalar(value, dtype):
+def scalar(value, dtype, weak=False):
     """A rank-0 constant, which jaxprs show as a literal."""
-    return literal(value, dtype_code(dtype))
+    return literal(value, dtype_code(dtype), weak)
 
 
 def is_zero(tangent):

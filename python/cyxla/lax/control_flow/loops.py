@@ -9,6 +9,7 @@ from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
+from cyxla.lax._util import scalar_like
 from cyxla.lax.control_flow.common import (
     describe_mismatch,
     eager_impl,
@@ -268,22 +269,22 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if first is not None and last is not None:
         if config.jax_disable_jit:
             for i in range(first, last):
-                init_val = body_fun(scalar(i, dtype), init_val)
+                init_val = body_fun(scalar(i, dtype, weak=True), init_val)
             return init_val
         from cyxla.lax.control_flow.scan import scan
 
         def step(carry, _):
             i, value = carry
-            return (lax.add(i, scalar(1, i.dtype)), body_fun(i, value)), None
+            return (lax.add(i, scalar_like(i, 1)), body_fun(i, value)), None
 
-        start = scalar(first, dtype)
+        start = scalar(first, dtype, weak=True)
         (_, result), _ = scan(
             _by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1
         )
         return result
     if unroll is not None:
         raise ValueError("fori_loop: unroll needs bounds that are known when the loop is traced")
-    start, stop = (lax.convert_element_type(asarray(x), dtype) for x in (lower, upper))
+    start, stop = (x if x.dtype == dtype else lax.convert_element_type(x, dtype) for x in map(asarray, (lower, upper)))
 
     def test(state):
         i, stop, _ = state
@@ -291,7 +292,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
 
     def advance(state):
         i, stop, value = state
-        return lax.add(i, scalar(1, i.dtype)), stop, body_fun(i, value)
+        return lax.add(i, scalar_like(i, 1)), stop, body_fun(i, value)
 
     return while_loop(test, advance, (start, stop, init_val))[2]
 
@@ -308,7 +309,7 @@ def _by_body(body_fun, step):
 
             def weak_step(carry, _):
                 i, value = carry
-                return (lax.add(i, scalar(1, i.dtype)), reference()(i, value)), None
+                return (lax.add(i, scalar_like(i, 1)), reference()(i, value)), None
 
             found = _steps[body_fun] = weak_step
         return found
