@@ -1,4 +1,4 @@
-"""The examples in docstrings run and give what they say: those of functions and classes, of the compiled modules, and of
+"""Examples in docstrings run and give what they say: those of functions and classes, of the compiled modules, and of
 the callables that are made from tables."""
 
 import doctest
