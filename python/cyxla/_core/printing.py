@@ -6,7 +6,7 @@ import numpy as np
 
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal, Var
 
-WIDTH = 80           # of what is on a line, its indentation not counted
+WIDTH = 80  # of what is on a line, its indentation not counted
 RIGHT_MARGIN = 83
 
 # Parameters that say nothing more than the types do, or that have their usual value: not shown.
@@ -129,9 +129,9 @@ class Printer:
         self.names.variables = dict(outer)
         inner = self.names.variables
         for var, atom in zip([*jaxpr.invars, *jaxpr.outvars], [*eqn.invars, *eqn.outvars]):
-            if type(var) is Var and type(atom) is not Literal and atom in inner:
-                if var not in inner and not (inner[atom] in self.given(jaxpr, inner)):
-                    inner[var] = inner[atom]
+            shared = type(var) is Var and type(atom) is not Literal and atom in inner and var not in inner
+            if shared and inner[atom] not in self.given(jaxpr, inner):
+                inner[var] = inner[atom]
         lines = self.jaxpr(jaxpr, indent, prefix)
         self.names.variables = outer
         return lines
