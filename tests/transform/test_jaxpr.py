@@ -70,7 +70,9 @@ SAME_TEXT = [
     lambda jax: jax.make_jaxpr(lambda x: x * 2j)(np.complex64(1)),
     lambda jax: jax.make_jaxpr(lambda x: (x == x) & True)(X),
     lambda jax: jax.make_jaxpr(lambda x: x * np.nan + np.inf)(X),
-    lambda jax: jax.make_jaxpr(lambda x: x, static_argnums=1)(X) if False else jax.make_jaxpr(lambda k: k)(jax.random.key(0)),
+    lambda jax: (
+        jax.make_jaxpr(lambda x: x, static_argnums=1)(X) if False else jax.make_jaxpr(lambda k: k)(jax.random.key(0))
+    ),
     shared,
     two_named_alike,
 ]

@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 
-from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
+from cyxla._engine.array import Array, ArrayImpl, asarray, is_arraylike, literal, typeof, with_aval
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import UndefinedPrimal, Zero, aval_to_tangent
+from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
 from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
@@ -44,9 +44,9 @@ class Flattened:
             )
         outs, self.out_tree = tree_flatten(out[0])
         aux, self.aux_tree = tree_flatten(out[1])
-        # Auxiliary leaves ride along as results, so that their tracers are unwrapped; what is no array is kept aside.
-        self.aux = [None if is_arraylike(leaf) else (leaf,) for leaf in aux]
-        return [require_array(leaf, self.fun) for leaf in outs] + [leaf for leaf in aux if is_arraylike(leaf)]
+        # Auxiliary tracers ride along as results, to be unwrapped; what is no tracer is kept aside.
+        self.aux = [None if isinstance(leaf, Tracer) else (leaf,) for leaf in aux]
+        return [require_array(leaf, self.fun) for leaf in outs] + [leaf for leaf in aux if isinstance(leaf, Tracer)]
 
     def split(self, results):
         """(flat results, auxiliary tree) from what the flat function gave."""
@@ -119,9 +119,7 @@ def jvp(fun, primals, tangents, has_aux=False):
     flat = Flattened(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
     results, aux = flat.split(outs)
-    out_tangents = [
-        instantiate_zeros(Zero(aval_to_tangent(o.aval))) if t is None else t for o, t in zip(results, out_tangents)
-    ]
+    out_tangents = [materialize(None, o.aval) if t is None else t for o, t in zip(results, out_tangents)]
     value = tree_unflatten(flat.out_tree, results), tree_unflatten(flat.out_tree, out_tangents)
     return (*value, aux) if has_aux else value
 
@@ -138,7 +136,7 @@ def _check_tangent(primal, tangent, api):
     if not is_arraylike(tangent):
         raise TypeError(f"{api} takes arrays and numbers as tangents; got {tangent!r:.200}")
     aval = typeof(tangent)
-    if (aval.dtype != wanted.dtype and not aval.weak_type) or wanted.dtype == float0:
+    if aval.dtype != wanted.dtype:
         raise TypeError(
             f"{api}: a primal of dtype {primal.dtype} needs a tangent of dtype {wanted.dtype}, got one of dtype "
             f"{aval.dtype} (tangents have their primal's dtype, and float0 where that is an integer or bool)"
@@ -147,7 +145,7 @@ def _check_tangent(primal, tangent, api):
         raise ValueError(
             f"{api}: a primal of shape {primal.shape} needs a tangent of that shape, got one of shape {aval.shape}"
         )
-    return asarray(tangent, wanted.dtype) if aval.dtype != wanted.dtype else asarray(tangent)
+    return asarray(tangent)
 
 
 @api_boundary
@@ -181,7 +179,7 @@ def linearize(fun, *primals, has_aux=False):
         out = program.apply([t for t, a in zip(checked, active) if a])[: len(results)]
         return tree_unflatten(
             out_tree,
-            [instantiate_zeros(Zero(aval_to_tangent(r.aval))) if t is None else t for r, t in zip(results, out)],
+            [materialize(None, r.aval) if t is None else t for r, t in zip(results, out)],
         )
 
     value = tree_unflatten(out_tree, results), Partial(linear)
@@ -265,7 +263,7 @@ class _Pullback:
                 flat.append(None)
                 continue
             got = typeof(leaf)
-            if got.shape != wanted.shape or (got.dtype != wanted.dtype and not got.weak_type):
+            if got.shape != wanted.shape or got.dtype != wanted.dtype:
                 raise ValueError(
                     f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its "
                     f"result is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
@@ -273,7 +271,7 @@ class _Pullback:
             if wanted.dtype == float0:
                 flat.append(None)
                 continue
-            flat.append(asarray(leaf) if got.dtype == wanted.dtype else asarray(leaf, wanted.dtype))
+            flat.append(asarray(leaf))
         results = self.pull(flat)
         return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
 
@@ -281,11 +279,18 @@ class _Pullback:
 def materialize(ct, aval):
     """A cotangent as the user sees it: zeros where there is none, of dtype float0 for integers."""
     if ct is not None:
-        return ct
+        return weaken(ct) if aval.weak_type and not ct.weak_type else ct
     tangent = aval_to_tangent(aval)
     if tangent.dtype == float0:
         return np.zeros(aval.shape, float0)
     return instantiate_zeros(Zero(tangent))
+
+
+def weaken(array):
+    """The array, weakly typed: derivatives with respect to Python scalars are as weak as those."""
+    if isinstance(array, ArrayImpl):
+        return with_aval(array, array.aval.update(weak_type=True))
+    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=True, sharding=None)
 
 
 @api_boundary
@@ -303,11 +308,11 @@ def linear_transpose(fun, *primals, reduce_axes=()):
     jaxpr, consts = trace_flat(flat, avals)
     out_tree = flat.out_tree
     out_avals = [v.aval for v in jaxpr.outvars]
-    for aval in [*avals, *out_avals]:
-        if aval_to_tangent(aval).dtype == float0:
-            raise TypeError(
-                f"linear_transpose takes functions between floating or complex arrays, got {aval.str_short()}"
-            )
+    if len({aval_to_tangent(aval).dtype == float0 for aval in [*avals, *out_avals]}) > 1:
+        raise TypeError(
+            "linear_transpose takes functions from floating or complex arrays to such, or from integers to integers; "
+            f"got {', '.join(a.str_short() for a in avals)} -> {', '.join(a.str_short() for a in out_avals)}"
+        )
 
     @api_boundary
     def transposed(cotangents):
@@ -315,13 +320,16 @@ def linear_transpose(fun, *primals, reduce_axes=()):
         if tree != out_tree:
             raise TypeError(f"cotangents must be structured like the function's result, {out_tree}; got {tree}")
         for ct, aval in zip(cts, out_avals):
-            if typeof(ct).shape != aval.shape or (typeof(ct).dtype != aval.dtype and not typeof(ct).weak_type):
+            if typeof(ct).shape != aval.shape or typeof(ct).dtype != aval.dtype:
                 raise TypeError(
                     f"a cotangent must have the type of the result it belongs to, {aval.str_short()}; got "
                     f"{typeof(ct).str_short()}"
                 )
         results = backward_pass(jaxpr, consts, [UndefinedPrimal(a) for a in avals], [asarray(ct) for ct in cts])
-        return tree_unflatten(in_tree, [materialize(ct, aval) for ct, aval in zip(results, avals)])
+        full = operations.lax.full
+        return tree_unflatten(
+            in_tree, [full(a.shape, 0, a.dtype) if ct is None else ct for ct, a in zip(results, avals)]
+        )
 
     return transposed
 
@@ -335,7 +343,7 @@ def _argnums(argnums, args, api):
         if not isinstance(number, int):
             raise TypeError(f"argnums of {api} must be an int or a tuple of ints, got {argnums!r}")
         if not -len(args) <= number < len(args):
-            raise ValueError(
+            raise TypeError(
                 f"{api} is to differentiate argument {number} (argnums={argnums}), but the call has {len(args)} "
                 "positional arguments; arguments passed by keyword are not counted"
             )
@@ -399,8 +407,6 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
         results, aux = flat.split(flat_results)
         _check_scalar(results, flat.out_tree, holomorphic, fun)
         value = results[0]
-        lax = operations.lax
-
         one = literal(1, dtype_code(value.dtype), value.weak_type)
         grads = [materialize(ct, x.aval) for ct, x in zip(pull([one]), arrays)]
         grads = tree_unflatten(tree, grads)
@@ -574,7 +580,7 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
             start = 0
             for out_parts, r in zip(parts, results):
                 if row is None:
-                    out_parts.append(np.zeros(r.shape + x.shape, float0))
+                    out_parts.append(lax.full(r.shape + x.shape, 0, x.dtype))
                 else:
                     piece = lax.slice_in_dim(row, start, start + r.size)
                     out_parts.append(lax.reshape(piece, r.shape + x.shape))
@@ -619,7 +625,8 @@ def _basis(arrays):
         rows = lax.broadcasted_iota("int32", (total, x.size), 0)
         columns = lax.broadcasted_iota("int32", (total, x.size), 1)
         one_hot = lax.eq(rows, lax.add(columns, literal(start, dtype_code("int32"))))
-        basis.append(lax.reshape(lax.convert_element_type(one_hot, aval.dtype), (total, *x.shape)))
+        vectors = lax.convert_element_type_p.bind(one_hot, new_dtype=aval.dtype, weak_type=x.weak_type, sharding=None)
+        basis.append(lax.reshape(vectors, (total, *x.shape)))
         start += x.size
     return basis
 
