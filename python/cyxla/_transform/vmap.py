@@ -6,9 +6,9 @@ from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._transform.arguments import function_name
+from cyxla._transform.arguments import argument_path, function_name
 from cyxla._transform.jaxprs import move_batch_axis
-from cyxla.tree_util import broadcast_prefix, keystr, tree_flatten_with_path
+from cyxla.tree_util import broadcast_prefix
 
 
 def flat_axes(what, axes, tree, api="vmap"):
@@ -95,7 +95,7 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = flat_axes("in_axes", in_axes, tree.children()[0]) + [0] * tree.children()[1].num_leaves
-        size = mapped_size(leaves, axes, lambda i: _path(args, kwargs, i), axis_size=axis_size)
+        size = mapped_size(leaves, axes, lambda i: argument_path(fun, tree, None, i), axis_size=axis_size)
         values, dims = [], []
         for leaf, axis in zip(leaves, axes):
             if axis is None:
@@ -138,10 +138,3 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
         return tree_unflatten(out_tree, results)
 
     return vmapped
-
-
-def _path(args, kwargs, index):
-    path = tree_flatten_with_path((args, kwargs))[0][index][0]
-    if path[0].idx == 0:
-        return f"args[{path[1].idx}]{keystr(path[2:])}"
-    return f"{path[1].key}{keystr(path[2:])}"
