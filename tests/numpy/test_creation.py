@@ -85,7 +85,7 @@ import cyxla.numpy as jnp
     jnp.diag(t)
     jnp.diagonal(g), jnp.diagonal(t, 1, 0, 2), jnp.diagonal(t, -1, axis1=1, axis2=2), jnp.diagonal(g, 5),
         jnp.trace(m), jnp.trace(t, axis1=1, axis2=2)
-    jnp.trace(j), jnp.trace(B), jnp.trace(j, dtype=float), jnp.trace(g, 1)
+    jnp.trace(j), jnp.trace(B), jnp.trace(j, dtype=float), jnp.trace(g, 1), jnp.trace(u[:, None])
     jnp.trace(f)
     jnp.diagonal(f)
     jnp.fill_diagonal(m, 7, inplace=False), jnp.fill_diagonal(g, f, inplace=False)

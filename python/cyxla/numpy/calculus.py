@@ -12,7 +12,7 @@ from .axes import broadcast, canonical_axes, canonical_axis
 from .contraction import dot
 from .creation import array
 from .elementwise import remainder, select
-from .promotion import convert, inexact_dtype, kind, promote, promote_inexact, requested_dtype
+from .promotion import convert, default_float, inexact_dtype, kind, promote, promote_inexact, requested_dtype
 from .shape import moveaxis, ravel
 
 
@@ -135,7 +135,7 @@ def unwrap(p, discont=None, axis=-1, period=2 * math.pi):
     if x.shape[canonical_axis(axis, x.ndim)] == 0:
         return promote_inexact(x)[0]
     if kind(x.dtype) in "biu" and not isinstance(period, int):
-        (x,) = promote_inexact(x)
+        x = convert(x, default_float())
     axis = canonical_axis(axis, x.ndim)
     if discont is None:
         discont = period / 2

@@ -460,7 +460,7 @@ def identity(n, dtype=None):
 def tri(N, M=None, k=0, dtype=None):
     """An N x M matrix with ones at and below the ``k``-th diagonal."""
     M = N if M is None else M
-    dtype = default_float() if dtype is None else requested_dtype(dtype)
+    dtype = np.dtype(np.float32) if dtype is None else requested_dtype(dtype)
     return convert(triangle_mask((operator.index(N), operator.index(M)), k), dtype)
 
 

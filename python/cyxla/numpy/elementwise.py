@@ -17,6 +17,7 @@ from .promotion import (
     ACCUMULATE_IN,
     common_dtype,
     convert,
+    default_float,
     default_int,
     kind,
     no_out,
@@ -185,12 +186,15 @@ def trunc(x):
     return select(_less(x, 0), _ceil(x), _floor(x))
 
 
-fix = trunc
+def _floating(x):
+    """Integers as the default float, whatever their width."""
+    x = asarray(x)
+    return convert(x, default_float(), x.weak_type) if kind(x.dtype) in "biu" else x
 
 
 def rint(x, /):
     """x rounded to the nearest integer in floating point; halves go to the even neighbour."""
-    (x,) = promote_inexact(x)
+    x = _floating(x)
     if kind(x.dtype) == "c":
         return lax.complex(rint(lax.real(x)), rint(lax.imag(x)))
     return lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)
@@ -525,7 +529,7 @@ def angle(z, deg=False):
     if kind(z.dtype) == "c":
         result = lax.atan2(lax.imag(z), lax.real(z))
     else:
-        (z,) = promote_inexact(z)
+        z = _floating(z)
         zero = convert(0, z.dtype, z.weak_type)
         result = select(_less(z, 0), convert(np.pi, z.dtype, z.weak_type), zero)
         result = select(ufuncs.not_equal(z, z), z, result)

@@ -128,7 +128,7 @@ def _gather_last(x, index):
 
 
 def _quantile(a, q, axis, method, keepdims, skip_nan):
-    x, q = promote_inexact(a, q)
+    x, q = promote_inexact(*promote_inexact(a), q)
     x, dtype = strong(x), x.dtype
     columns, shape = _columns(x, axis, keepdims)
     n = columns.shape[-1]

@@ -48,7 +48,7 @@ def _keep(x, axes, shape):
     return lax.broadcast_in_dim_p.bind(x, shape=tuple(sizes), broadcast_dimensions=kept, sharding=None)
 
 
-def _summation_dtype(dtype, requested, promote_integers):
+def summation_dtype(dtype, requested, promote_integers):
     """The dtype of a sum or product of elements of ``dtype``."""
     if requested is not None:
         return requested_dtype(requested)
@@ -78,7 +78,7 @@ def _accumulate(name, reduce, combine, identity, a, axis, dtype, keepdims, initi
     if dtype is None and aval.dtype in _SUMMED_AS_THEY_ARE and not aval.weak_type:
         dtype = compute = aval.dtype
     else:
-        dtype = _summation_dtype(aval.dtype, dtype, promote_integers)
+        dtype = summation_dtype(aval.dtype, dtype, promote_integers)
         compute = ACCUMULATE_IN.get(dtype, dtype)
         x = strong(convert(x, compute))
     if where is not None:
@@ -496,7 +496,7 @@ def _cumulative(name, running, start, x, axis, dtype, include_initial):
         axis = 0
     axis = canonical_axis(axis, x.ndim)
     if dtype is None:
-        dtype = _summation_dtype(x.dtype, None, True)
+        dtype = summation_dtype(x.dtype, None, True)
     result = running(x, axis, dtype)
     if include_initial:
         shape = list(result.shape)

@@ -12,12 +12,13 @@ from . import reductions, ufuncs
 from .axes import broadcast
 from .creation import array, linspace
 from .elementwise import select
-from .promotion import concrete, convert, default_float, default_int, kind, promote, promote_inexact
+from .promotion import concrete, convert, default_int, inexact_dtype, kind, promote, promote_inexact
 from .reductions import _mask
 from .selection import take
 from .shape import ravel
 
 _BOOL = np.dtype(bool)
+_INT32 = np.dtype(np.int32)  # of positions in a table, whatever the default integer
 _SIZE_NEEDED = "the size of the result of jnp.nonzero depends on it: pass size=..."
 _LENGTH_NEEDED = "the length of the result of jnp.bincount depends on it: pass length=..."
 
@@ -120,7 +121,7 @@ def searchsorted(a, v, side="left", sorter=None, *, method="scan"):
     a, v = promote(a, v)
     if sorter is not None:
         a = take(a, sorter)
-    integer = default_int()
+    integer = _INT32
     n = a.shape[0]
     if n == 0:
         return lax.full(v.shape, 0, integer)
@@ -151,11 +152,11 @@ def _search_by_comparing(a, v, side):
     shape = (*v.shape, a.shape[0])
     table = lax.broadcast_in_dim(a, shape, (v.ndim,))
     query = lax.broadcast_in_dim(v, shape, tuple(range(v.ndim)))
-    return reductions.sum(_precedes(table, query, side == "right"), -1, default_int())
+    return reductions.sum(_precedes(table, query, side == "right"), -1, _INT32)
 
 
 def _search_by_sorting(a, v, side):
-    integer = default_int()
+    integer = _INT32
     n = a.shape[0]
     flat = lax.reshape(v, (v.size,))
     both = [flat, a] if side == "left" else [a, flat]
@@ -172,7 +173,7 @@ def _search_by_sorting(a, v, side):
 
 
 def _search_by_bisection(a, v, side, unrolled):
-    integer = default_int()
+    integer = _INT32
     n = a.shape[0]
     low = lax.full(v.shape, 0, integer)
     high = lax.full(v.shape, n, integer)
@@ -200,7 +201,7 @@ def digitize(x, bins, right=False, *, method=None):
     if bins.ndim != 1:
         raise ValueError(f"digitize: bins must be a 1-dimensional array; got {bins.shape}")
     if bins.shape[0] == 0:
-        return lax.full(x.shape, 0, default_int())
+        return lax.full(x.shape, 0, _INT32)
     side = "right" if not right else "left"
     method = method or "scan"
     n = bins.shape[0]
@@ -246,9 +247,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
         xp = lax.concatenate([lax.slice(xp, (n - 1,), (n,)) - period, xp, lax.slice(xp, (0,), (1,)) + period], 0)
         fp = lax.concatenate([lax.slice(fp, (n - 1,), (n,)), fp, lax.slice(fp, (0,), (1,))], 0)
     n = xp.shape[0]
-    i = lax.clamp(
-        np.asarray(1, default_int()), searchsorted(xp, x, side="right"), np.asarray(max(n - 1, 1), default_int())
-    )
+    i = lax.clamp(np.asarray(1, _INT32), searchsorted(xp, x, side="right"), np.asarray(max(n - 1, 1), _INT32))
     high = ufuncs.minimum(i, n - 1)
     low = ufuncs.maximum(i - 1, 0)
     x_low, x_high = take(xp, low, mode="clip"), take(xp, high, mode="clip")
@@ -342,7 +341,7 @@ def histogram(a, bins=10, range=None, weights=None, density=None):
     x = ravel(a)
     counted = weights
     if weights is None:
-        counted = lax.full_like(x, 1, dtype=default_float() if kind(x.dtype) not in "f" else x.dtype)
+        counted = lax.full_like(x, 1, dtype=inexact_dtype(x.dtype))
     else:
         counted = ravel(weights)
         if asarray(a).shape != asarray(weights).shape:

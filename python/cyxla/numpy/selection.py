@@ -13,7 +13,7 @@ from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
 from .creation import array
 from .elementwise import select as _select
-from .promotion import convert, default_int, kind, like, no_out, promote
+from .promotion import common_dtype, convert, default_int, kind, like, no_out, promote, requested_dtype
 from .shape import ravel, reshape
 
 _MODES = {
@@ -312,7 +312,6 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C", *, dtype=None)
     if len(multi_index) != len(dims):
         raise ValueError(f"len(multi_index)={len(multi_index)} != len(dims)={len(dims)}")
     dims = tuple([operator.index(n) for n in dims])
-    integer = default_int() if dtype is None else np.dtype(dtype)
     index = [asarray(i) if not isinstance(i, (list, tuple)) else array(i) for i in multi_index]
     for i in index:
         if kind(i.dtype) not in "iu":
@@ -332,6 +331,7 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C", *, dtype=None)
         raise ValueError(f"invalid mode={mode!r}. Expected 'raise', 'wrap', or 'clip'")
     if order not in ("C", "F"):
         raise ValueError(f"invalid order={order!r}. Expected 'C' or 'F'")
+    integer = common_dtype(*index)[0] if dtype is None else requested_dtype(dtype)
     result = convert(0, integer)
     for axis, i in enumerate(index):
         stride = math.prod(dims[axis + 1 :]) if order == "C" else math.prod(dims[:axis])

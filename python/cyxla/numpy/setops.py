@@ -87,9 +87,11 @@ def unique(
     if size is None:
         starts = nonzero(first)[0]
         count = starts.shape[0]
+        ends = lax.concatenate([lax.slice(starts, (1,), (count,)), lax.full((1,), n, integer)], 0)
     else:
         count = operator.index(size)
-        starts = nonzero(first, size=count, fill_value=n)[0]
+        bounds = nonzero(first, size=count + 1, fill_value=n)[0]
+        starts, ends = lax.slice(bounds, (0,), (count,)), lax.slice(bounds, (1,), (count + 1,))
     present = lax.lt(starts, lax.full_like(starts, n))
     index = take(order, ufuncs.minimum(starts, n - 1), mode="clip")
     values = take(rows, index, axis=0, mode="clip")
@@ -110,7 +112,6 @@ def unique(
         inverse = lax.sort_key_val(order, group)[1]
         result.append(reshape(inverse, x.shape) if axis is None else inverse)
     if return_counts:
-        ends = lax.concatenate([lax.slice(starts, (1,), (count,)), lax.full((1,), n, integer)], 0) if count else starts
         result.append(ends - starts)
     return result[0] if len(result) == 1 else tuple(result)
 

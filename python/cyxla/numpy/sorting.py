@@ -106,7 +106,7 @@ def argpartition(a, kth, axis=-1):
     """The indices with which ``partition`` rearranges ``a``."""
     x, kth, axis = _sides(a, kth, axis, "argpartition")
     x = lax.transpose(x, _axis_last(x.ndim, axis))
-    positions = argsort(x)
+    positions = argsort(x, dtype=np.int32)
     return lax.transpose(positions, np.argsort(_axis_last(x.ndim, axis)).tolist())
 
 

@@ -11,7 +11,7 @@ from . import reductions
 from .axes import broadcast, canonical_axis
 from .creation import array, eye, triangle_mask
 from .elementwise import select
-from .promotion import ACCUMULATE_IN, convert, default_int, kind, no_out, requested_dtype
+from .promotion import convert, default_int, no_out
 from .searching import nonzero
 from .shape import moveaxis, ravel
 
@@ -102,20 +102,9 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     x = asarray(a)
     if x.ndim < 2:
         raise ValueError(f"trace requires at least 2D inputs, got {x.ndim}D")
-    result = (
-        default_int()
-        if dtype is None and kind(x.dtype) == "b"
-        else x.dtype
-        if dtype is None
-        else requested_dtype(dtype)
-    )
     x = moveaxis(x, (axis1, axis2), (-2, -1))
-    rows, columns = x.shape[-2:]
-    compute = ACCUMULATE_IN.get(result, result)
-    mask = eye(rows, columns, offset, dtype=bool)
-    x = convert(x, compute)
-    x = select(broadcast(mask, x.shape), x, lax.full_like(x, 0))
-    return convert(reductions.sum(x, (-2, -1), compute), result)
+    mask = eye(*x.shape[-2:], offset, dtype=bool)
+    return reductions.sum(select(broadcast(mask, x.shape), x, lax.full_like(x, 0)), (-2, -1), dtype)
 
 
 def fill_diagonal(a, val, wrap=False, *, inplace=True):
