@@ -253,7 +253,7 @@ def _triangular(key, left, mode, right, shape, dtype):
 
 @jit
 def _norms(z):
-    return lax.sqrt(lax.reduce_sum(lax.mul(z, z), (z.ndim - 1,)))
+    return lax.sqrt(jnp.sum(lax.mul(z, z), z.ndim - 1))
 
 
 def _maxwell(key, shape, dtype):
