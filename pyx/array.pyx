@@ -561,6 +561,9 @@ cdef ShapedArray aval_of(object value):
 def literal(value, int code, bint weak=False):
     """A rank-0 constant of a dtype (given by its code), that jaxprs show as a literal; one object for equal scalars."""
     kind = type(value)
+    if code >= EXTENDED:
+        dtype = code_dtype(code)
+        return from_host(np.full(dtype.physical_shape, value, dtype.physical_dtype), shaped_array((), code, False))
     if kind is int or kind is float or kind is bool or kind is complex:
         return scalar_literal(value, code, weak)
     host = np_asarray(value, dtype=code_dtype(code))

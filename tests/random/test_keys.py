@@ -119,6 +119,12 @@ def test_structure_under_vmap(keys):
         np.testing.assert_array_equal(got, np.stack([on_data(data(keys)), on_data(data(keys)[::-1])]))
 
 
+def test_new_arrays_of_keys(keys):
+    for made, value in ((jnp.zeros((2,), keys.dtype), 0), (jnp.ones_like(keys), 1), (jnp.full((3,), random.key(7)), 7)):
+        assert made.dtype == keys.dtype and set(data(made).ravel().tolist()) <= {0, value}
+    assert cyxla.device_get(keys).dtype == keys.dtype
+
+
 def test_iteration_and_equality(keys):
     assert [data(k).tolist() for k in keys[0]] == data(keys)[0].tolist()
     assert bool((keys == keys).all()) and not bool((keys != keys).any())

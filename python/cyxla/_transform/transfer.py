@@ -78,7 +78,7 @@ def device_put(x, device=None, *, src=None, donate=False, may_alias=None):
 
 
 def device_get(x):
-    """The arrays of a pytree as NumPy arrays.
+    """The arrays of a pytree as NumPy arrays; typed PRNG keys stay as they are.
 
     >>> import cyxla, cyxla.numpy as jnp
     >>> cyxla.device_get({"a": jnp.arange(2)})
@@ -87,7 +87,11 @@ def device_get(x):
     for leaf in tree_leaves(x):
         if isinstance(leaf, ArrayImpl):
             leaf.copy_to_host_async()
-    return tree_map(lambda leaf: np.asarray(leaf) if hasattr(leaf, "__array__") else leaf, x)
+    return tree_map(lambda leaf: np.asarray(leaf) if hasattr(leaf, "__array__") and not is_extended(leaf) else leaf, x)
+
+
+def is_extended(leaf):
+    return hasattr(getattr(leaf, "dtype", None), "physical_shape")
 
 
 def block_until_ready(x):
