@@ -27,8 +27,10 @@ def x64():
         jnp.percentile(i, 30)
     jnp.rint(i), jnp.angle(i), jnp.unwrap(i), jnp.hypot(i, i), jnp.sinc(i), jnp.histogram(i), jnp.interp(f, q, q),
         jnp.cov(j)
-    jnp.unravel_index(5, (2, 3)), jnp.tril_indices(2), jnp.bincount(s, length=3), jnp.unique(s, True, True, True, size=3)
-    jnp.frexp(np.float64(3.5)), jnp.ldexp(np.float64(1), 3), jnp.spacing(np.float64(1)), jnp.nan_to_num(np.float64(np.inf))
+    jnp.unravel_index(5, (2, 3)), jnp.tril_indices(2), jnp.bincount(s, length=3), jnp.unique(s, True, True,
+        True, size=3)
+    jnp.frexp(np.float64(3.5)), jnp.ldexp(np.float64(1), 3), jnp.spacing(np.float64(1)),
+        jnp.nan_to_num(np.float64(np.inf))
 """)
 def test_dtypes(expression):
     agree(expression, jitted=False)

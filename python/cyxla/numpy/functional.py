@@ -17,7 +17,7 @@ from .shape import expand_dims
 
 _DIMENSION = r"\w+"
 _CORE = rf"\((?:{_DIMENSION}(?:,{_DIMENSION})*)?\)"
-_SIGNATURE = re.compile(rf"^{_CORE}(?:,{_CORE})*->{_CORE}(?:,{_CORE})*$")
+_SIGNATURE = rf"^{_CORE}(?:,{_CORE})*->{_CORE}(?:,{_CORE})*$"
 
 
 def _vmap(function, in_axes, out_axes=0):
@@ -26,7 +26,7 @@ def _vmap(function, in_axes, out_axes=0):
 
 def _parse_signature(signature):
     compact = signature.replace(" ", "")
-    if not _SIGNATURE.match(compact):
+    if not re.match(_SIGNATURE, compact):
         raise ValueError(f"not a valid gufunc signature: {signature}")
     return [[tuple(re.findall(_DIMENSION, core)) for core in re.findall(_CORE, side)] for side in compact.split("->")]
 
