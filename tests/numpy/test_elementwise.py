@@ -94,6 +94,7 @@ def test_half_precision(expression):
     jnp.clip(f, max=0.0)
     jnp.clip(c, 1)
     jnp.clip(u, -1, 300)
+    -5 % jnp.asarray(3), jnp.asarray(7) // 2
     jnp.round(f, 1)
     jnp.round(f, -1)
     jnp.round(i, -1)

@@ -20,6 +20,7 @@ from .promotion import (
     default_float,
     default_int,
     kind,
+    like,
     no_out,
     promote,
     promote_inexact,
@@ -242,7 +243,7 @@ around = round
 def _nonzero_divisor(x1, x2):
     # XLA leaves the remainder by zero undefined; JAX returns 0.
     if kind(x1.dtype) in "iu":
-        return select(ufuncs.equal(x2, 0), convert(1, x2.dtype), x2)
+        return select(ufuncs.equal(x2, 0), like(1, x2), x2)
     return x2
 
 
