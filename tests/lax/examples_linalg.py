@@ -104,3 +104,22 @@ for x, label in ((S, "square"), (TALL, "tall"), (WIDE, "wide")):
         vectorize=False,
         rtol=2e-2,
     )
+
+GENERAL = floats(3, 3) + np.diag(np.arange(1, 4)).astype(np.float32) * 2
+for x, label in ((GENERAL, "real"), (GENERAL + 1j * floats(3, 3), "complex")):
+    example(
+        "eig",
+        lambda lax, x: lax.linalg.eig(x, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0],
+        x.astype(np.complex64 if label == "complex" else np.float32),
+        label=f"{label} values",
+        second=False,
+        rtol=2e-2,
+    )
+    example(
+        "eig",
+        lambda lax, x: tuple(lax.linalg.eig(x)),
+        x.astype(np.complex64 if label == "complex" else np.float32),
+        label=f"{label} vectors",
+        differentiate=False,
+        rtol=1e-2,
+    )

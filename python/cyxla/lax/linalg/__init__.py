@@ -1,5 +1,8 @@
 """Matrix decompositions, on LAPACK. Operands are matrices, or batches of them in leading dimensions."""
 
+from cyxla.lax.linalg.general_eigen import EigImplementation as EigImplementation
+from cyxla.lax.linalg.general_eigen import eig as eig
+from cyxla.lax.linalg.general_eigen import eig_p as eig_p
 from cyxla.lax.linalg.hermitian_eigen import EighImplementation as EighImplementation
 from cyxla.lax.linalg.hermitian_eigen import eigh as eigh
 from cyxla.lax.linalg.hermitian_eigen import eigh_p as eigh_p
