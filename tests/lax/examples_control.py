@@ -46,7 +46,7 @@ example(
     label="switch",
 )
 example("jit", lambda lax, x, y: module_of(lax).jit(lambda a, b: lax.sin(a) * b)(x, y), X, Y)
-example("checkpoint", lambda lax, x: module_of(lax).checkpoint(lambda a: lax.sin(lax.cos(a)))(x), X)
+example("remat2", lambda lax, x: module_of(lax).checkpoint(lambda a: lax.sin(lax.cos(a)))(x), X)
 
 
 def custom_jvp(lax, x):
