@@ -43,7 +43,9 @@ Y = np.array([1.0, 2.0, 3.0], np.float32)
         lambda jax: jax.vmap(jax.vmap(lambda x: x + 1))(X),
         lambda jax: jax.vmap(jax.vmap(lambda x, y: x * y, in_axes=(0, None)), in_axes=(1, 0))(X, Y),
         lambda jax: jax.vmap(jax.vmap(lambda x, y: x * y, (None, 0)), (0, None))(Y, Y),
-        lambda jax: jax.vmap(jax.vmap(lambda x: x.T, in_axes=1, out_axes=1), out_axes=2)(np.ones((2, 3, 4, 5), np.float32)),
+        lambda jax: jax.vmap(jax.vmap(lambda x: x.T, in_axes=1, out_axes=1), out_axes=2)(
+            np.ones((2, 3, 4, 5), np.float32)
+        ),
         lambda jax: jax.vmap(lambda x: jax.vmap(lambda y: x @ y)(X))(X),
         lambda jax: jax.vmap(lambda i: jax.numpy.asarray(X)[i])(np.array([1, 0, 1])),
         lambda jax: jax.vmap(lambda x, i: x[i])(X, np.array([1, 0])),

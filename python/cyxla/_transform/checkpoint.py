@@ -6,13 +6,14 @@ arguments; its transpose runs the function again, with residuals, and then backw
 
 import functools
 
-from cyxla._engine.array import asarray, is_arraylike
+from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, eval_jaxpr, is_undefined_primal
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._engine.staging import trace_flat
-from cyxla._transform import operations
-from cyxla._transform.arguments import DebugInfo, check_result, function_name
+from cyxla._engine.staging import dce_jaxpr, trace_flat
+from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
+from cyxla._transform.checkpoint_policies import split_by_policy
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
@@ -20,9 +21,11 @@ from cyxla._transform.jaxprs import (
     linearize_jaxpr,
     move_batch_axis,
     spread,
+    trace_to_jaxpr,
     transpose_jaxpr,
 )
-from cyxla._transform.jit import jit_p
+from cyxla._transform.jit import jit_p, resolve_names
+from cyxla._transform.remembered import remembered
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
@@ -32,13 +35,21 @@ def _jvp(primals, tangents, *, jaxpr, **params):
     return outs[:n], spread(outs[n:], out_nonzeros)
 
 
-def _linearize(primals, tangents, *, jaxpr, **params):
+def _linearize(primals, tangents, *, jaxpr, prevent_cse, policy, **params):
     nonzeros = tuple(type(t) is not Zero for t in tangents)
-    outs = remat_p.bind(*primals, jaxpr=jaxpr, **params)
-    _, out_nonzeros = jvp_jaxpr(jaxpr, nonzeros)
-    active = [t for t in tangents if type(t) is not Zero]
-    dots = remat_linear_p.bind(*primals, *active, jaxpr=jaxpr, nonzeros=nonzeros, **params) if any(out_nonzeros) else []
-    return outs, spread(dots, out_nonzeros)
+    n, kept = len(jaxpr.out_avals), 0
+    again = jaxpr
+    if policy is not None:
+        jaxpr, again, kept = split_by_policy(jaxpr, policy)
+    outs = remat_p.bind(*primals, jaxpr=jaxpr, prevent_cse=prevent_cse, policy=None, **params)
+    nonzeros += (False,) * kept
+    out_nonzeros = linearize_jaxpr(again, nonzeros).out_nonzeros
+    dots = []
+    if any(out_nonzeros):
+        active = [t for t in tangents if type(t) is not Zero]
+        operands = [*primals, *outs[n:], *active]
+        dots = remat_linear_p.bind(*operands, jaxpr=again, nonzeros=nonzeros, prevent_cse=prevent_cse)
+    return outs[:n], spread(dots, out_nonzeros)
 
 
 def _batch(axis, args, dims, *, jaxpr, **params):
@@ -56,6 +67,15 @@ def _transpose(cotangents, *args, jaxpr, **params):
     return [next(found) if is_linear else None for is_linear in linear]
 
 
+def _lower(ctx, *names, jaxpr, prevent_cse, differentiated, **params):
+    if prevent_cse and differentiated and names:
+        # Without the barrier XLA would recognize the computation of the forward pass and keep its values after all.
+        types = ", ".join(aval.mlir for aval in ctx.avals_in)
+        outs = ctx.op(f"stablehlo.optimization_barrier {', '.join(names)} : {types}", len(names))
+        names = [outs] if len(names) == 1 else outs
+    return ctx.inline(jaxpr, names)
+
+
 remat_p = Primitive(
     "remat2",
     abstract=lambda *avals, jaxpr, **params: jaxpr.out_avals,
@@ -65,7 +85,7 @@ remat_p = Primitive(
     transpose=_transpose,
     batch=_batch,
     batch_needs_axis=True,
-    lower=lambda ctx, *names, jaxpr, **params: ctx.inline(jaxpr, names),
+    lower=_lower,
     multiple_results=True,
     effects=lambda *, jaxpr, **params: jaxpr.effects,
 )
@@ -79,12 +99,22 @@ def _tangent_program(jaxpr, nonzeros):
     key = ("remat tangents", nonzeros)
     found = jaxpr.derived.get(key)
     if found is None:
-        forward, _ = jvp_jaxpr(jaxpr, nonzeros)
-        n = len(jaxpr.out_avals)
-        inner = forward.jaxpr
-        program = Jaxpr(inner.constvars, inner.invars, inner.outvars[n:], inner.eqns)
-        found = jaxpr.derived[key] = ClosedJaxpr(program, forward.consts)
+        split = linearize_jaxpr(jaxpr, nonzeros)
+        n = len(jaxpr.in_avals)
+
+        def program(args):
+            outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args[:n])
+            residuals = split.residuals(args[:n], outs)
+            return eval_jaxpr(split.linear.jaxpr, split.linear.consts, residuals + args[n:])
+
+        active = [aval_to_tangent(a) for a, nonzero in zip(jaxpr.in_avals, nonzeros) if nonzero]
+        found = jaxpr.derived[key] = trace_to_jaxpr(program, jaxpr.in_avals + active)
     return found
+
+
+def _linear_abstract(*avals, jaxpr, nonzeros, **params):
+    wanted = linearize_jaxpr(jaxpr, nonzeros).out_nonzeros
+    return [aval_to_tangent(a) for a, nonzero in zip(jaxpr.out_avals, wanted) if nonzero]
 
 
 def _linear_impl(*args, jaxpr, nonzeros, **params):
@@ -100,23 +130,35 @@ def _linear_jvp(primals, tangents, *, jaxpr, nonzeros, **params):
     return outs[:n], spread(outs[n:], out_nonzeros)
 
 
-def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse, **params):
-    lax = operations.lax
-
+def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse):
     n = len(jaxpr.in_avals)
-    primals = list(args[:n])
-    if prevent_cse:
-        # Without the barrier XLA would recognize the computation of the forward pass and keep its values after all.
-        primals = list(lax.optimization_barrier(tuple(primals)))
-    split = linearize_jaxpr(jaxpr, nonzeros)
-    outs = jit_p.bind(*primals, jaxpr=split.primal, name="checkpoint")
-    residuals = split.residuals(primals, outs)
-    active = iter(cotangents)
-    cts = [next(active) for nonzero in split.out_nonzeros if nonzero]
-    linear = [False] * len(residuals) + [True] * sum(nonzeros)
-    transposed, ct_present = transpose_jaxpr(split.linear, linear, [type(ct) is not Zero for ct in cts])
-    found = jit_p.bind(*residuals, *[ct for ct in cts if type(ct) is not Zero], jaxpr=transposed, name="checkpoint")
-    return [None] * n + spread(found, ct_present)
+    ct_nonzeros = tuple(type(ct) is not Zero for ct in cotangents)
+    program, present = _transposed_program(jaxpr, nonzeros, ct_nonzeros)
+    active = [ct for ct in cotangents if type(ct) is not Zero]
+    found = remat_p.bind(*args[:n], *active, jaxpr=program, prevent_cse=prevent_cse, differentiated=True, policy=None)
+    return [None] * n + spread(found, present)
+
+
+def _transposed_program(jaxpr, nonzeros, ct_nonzeros):
+    """(primals, cotangents that are not zero) -> cotangents of the active arguments; and which of those there are."""
+    key = ("remat transpose", nonzeros, ct_nonzeros)
+    found = jaxpr.derived.get(key)
+    if found is None:
+        split = linearize_jaxpr(jaxpr, nonzeros)
+        n, n_residuals = len(jaxpr.in_avals), len(split.sources)
+        linear = [False] * n_residuals + [True] * sum(nonzeros)
+        transposed, present = transpose_jaxpr(split.linear, linear, ct_nonzeros)
+
+        def program(args):
+            outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args[:n])
+            residuals = split.residuals(args[:n], outs)
+            return eval_jaxpr(transposed.jaxpr, transposed.consts, residuals + args[n:])
+
+        closed = trace_to_jaxpr(program, jaxpr.in_avals + transposed.in_avals[n_residuals:])
+        # Results that only the next layer needed are not computed again.
+        needed, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), True)
+        found = jaxpr.derived[key] = ClosedJaxpr(needed, closed.consts), present
+    return found
 
 
 def _linear_batch(axis, args, dims, *, jaxpr, nonzeros, **params):
@@ -128,7 +170,7 @@ def _linear_batch(axis, args, dims, *, jaxpr, nonzeros, **params):
 
 remat_linear_p = Primitive(
     "remat_linear",
-    abstract=lambda *avals, jaxpr, nonzeros, **params: _tangent_program(jaxpr, nonzeros).out_avals,
+    abstract=_linear_abstract,
     impl=_linear_impl,
     jvp=_linear_jvp,
     transpose=_linear_transpose,
@@ -139,32 +181,36 @@ remat_linear_p = Primitive(
 )
 
 
-def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
+def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=(), static_argnames=()):
     """A function whose intermediate values are computed again when it is differentiated in reverse mode.
 
-    Takes less memory and more time. `static_argnums` are arguments that are not arrays; `prevent_cse=False` is for
-    functions used inside `scan`, where XLA cannot undo the recomputation anyway.
+    Takes less memory and more time. `policy` is one of `cyxla.checkpoint_policies`, or a function
+    `(primitive, *avals, **params) -> bool` that says which equations' results are kept nevertheless. `static_argnums`
+    and `static_argnames` are arguments that are not arrays; `prevent_cse=False` is for functions used inside `scan`,
+    where XLA cannot undo the recomputation anyway.
 
     >>> import cyxla, cyxla.numpy as jnp
     >>> cyxla.grad(cyxla.checkpoint(lambda x: jnp.sin(jnp.sin(x))))(1.0)
     Array(0.36003..., dtype=float32, weak_type=True)
     """
     if fun is None:
-        return functools.partial(checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums)
+        options = {k: v for k, v in locals().items() if k != "fun"}
+        return functools.partial(checkpoint, **options)
     if not callable(fun):
         raise TypeError(f"checkpoint takes a function, got {fun!r:.200}")
-    if policy is not None:
-        raise ValueError(
-            f"checkpoint recomputes all intermediate values; the policy {policy!r} asks for some of them to be kept, "
-            "which is not supported"
-        )
+    if policy is not None and not callable(policy):
+        raise TypeError(f"the policy of a checkpoint is a function of an equation, got {policy!r:.200}")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    numbers, names = resolve_names(fun, numbers, names)
 
     @api_boundary
     @functools.wraps(fun)
     def checkpointed(*args, **kwargs):
-        static = {i % len(args) for i in numbers} if args else set()
+        static = {i % len(args) for i in numbers if -len(args) <= i < len(args)} if args else set()
         dynamic = tuple(a for i, a in enumerate(args) if i not in static)
+        named = {k: v for k, v in kwargs.items() if k in names}
+        kwargs = {k: v for k, v in kwargs.items() if k not in names}
         leaves, in_tree = tree_flatten((dynamic, kwargs))
         for leaf in leaves:
             if not is_arraylike(leaf):
@@ -172,21 +218,17 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
                     f"{function_name(fun)} is checkpointed and was called with {leaf!r:.200} of type "
                     f"{type(leaf).__name__}: name arguments that are not arrays in static_argnums"
                 )
-        out_tree = None
-
-        def flat(tracers):
-            nonlocal out_tree
-            traced, traced_kwargs = tree_unflatten(in_tree, tracers)
-            rest = iter(traced)
-            out = fun(*[a if i in static else next(rest) for i, a in enumerate(args)], **traced_kwargs)
-            outs, out_tree = tree_flatten(out)
-            for leaf in outs:
-                check_result(leaf, out, function_name(fun))
-            return outs
-
         arrays = [asarray(leaf) for leaf in leaves]
-        jaxpr, consts = trace_flat(flat, [a.aval for a in arrays], DebugInfo("checkpoint", function_name(fun)))
-        closed = ClosedJaxpr(Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns), [])
+        avals = tuple(a.aval for a in arrays)
+
+        def call(call_args, call_kwargs):
+            rest = iter(call_args)
+            return fun(*[a if i in static else next(rest) for i, a in enumerate(args)], **call_kwargs, **named)
+
+        static_key = tuple((i, type(args[i]), args[i]) for i in sorted(static))
+        named_key = tuple((k, type(v), v) for k, v in sorted(named.items()))
+        key = ("checkpoint", in_tree, avals, static_key, named_key)
+        closed, consts, out_tree = remembered(fun, key, lambda: _trace(call, function_name(fun), in_tree, avals))
         outs = remat_p.bind(
             *consts, *arrays, jaxpr=closed, prevent_cse=prevent_cse, differentiated=False, policy=policy
         )
@@ -195,4 +237,60 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=()):
     return checkpointed
 
 
-__all__ = ["checkpoint"]
+def _trace(call, name, in_tree, avals):
+    """The jaxpr of a call, with its constants as leading arguments; the constants; the structure of the result."""
+    out_tree = None
+
+    def flat(tracers):
+        nonlocal out_tree
+        out = call(*tree_unflatten(in_tree, tracers))
+        outs, out_tree = tree_flatten(out)
+        for leaf in outs:
+            check_result(leaf, out, name)
+        return outs
+
+    jaxpr, consts = trace_flat(flat, avals, DebugInfo("checkpoint", name))
+    lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
+    return ClosedJaxpr(lifted, []), consts, out_tree
+
+
+def print_saved_residuals(f, *args, **kwargs):
+    """Prints the values that `f(*args, **kwargs)` keeps for its backward pass, and where they come from.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> from cyxla.ad_checkpoint import print_saved_residuals
+    >>> print_saved_residuals(lambda x: x * 2.0 * x, 1.0)
+    f32[] from the argument x
+    f32[] output of mul from ...
+    """
+    leaves, in_tree = tree_flatten((args, kwargs))
+    avals = [typeof(leaf) for leaf in leaves]
+    closed, consts, _ = _trace(lambda a, k: f(*a, **k), function_name(f), in_tree, avals)
+    inexact = [aval_to_tangent(a).dtype != float0 for a in avals]
+    split = linearize_jaxpr(closed, [False] * len(consts) + inexact)
+    kept = {source: var for source, var in zip(split.sources, split.linear.jaxpr.invars)}
+    for (where, i), var in sorted(kept.items(), key=lambda item: item[0]):
+        aval = var.aval.str_short(short_dtypes=True)
+        if where == "out":
+            print(f"{aval} {_origin(split.primal.jaxpr, split.primal.jaxpr.outvars[i])}")
+        elif i < len(consts):
+            print(f"{aval} from a constant")
+        else:
+            print(f"{aval} from the argument {argument_path(f, in_tree, None, i - len(consts))}")
+
+
+def _origin(jaxpr, atom):
+    """Which equation of a jaxpr, or of a call in it, computes a value."""
+    for eqn in jaxpr.eqns:
+        for i, var in enumerate(eqn.outvars):
+            if var is not atom:
+                continue
+            if eqn.primitive in (jit_p, remat_p):
+                inner = eqn.params["jaxpr"].jaxpr
+                return _origin(inner, inner.outvars[i])
+            file, line, function = eqn.source or ("an unknown file", 0, "")
+            return f"output of {eqn.primitive} from {file}:{line} ({function.rpartition('.')[2]})"
+    return "from a constant or an argument of a call"
+
+
+__all__ = ["checkpoint", "print_saved_residuals"]

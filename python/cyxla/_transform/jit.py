@@ -27,6 +27,7 @@ from cyxla._transform.jaxprs import (
     spread,
     transpose_jaxpr,
 )
+from cyxla._transform.remembered import forget
 
 # -- the primitive
 
@@ -119,7 +120,7 @@ def _as_tuple(value, kind, what):
     return values
 
 
-def _resolve_names(fun, argnums, argnames):
+def resolve_names(fun, argnums, argnames):
     """Positional parameters may also be passed by name: completes each of the two lists from the other."""
     try:
         parameters = list(inspect.signature(fun).parameters.values())
@@ -181,8 +182,8 @@ class JitSpec:
         donate_argnames = _as_tuple(donate_argnames, str, "donate_argnames")
         self.fun = fun
         self.name = function_name(fun)
-        self.static_argnums, self.static_argnames = _resolve_names(fun, static_argnums, static_argnames)
-        self.donate_argnums, self.donate_argnames = _resolve_names(fun, donate_argnums, donate_argnames)
+        self.static_argnums, self.static_argnames = resolve_names(fun, static_argnums, static_argnames)
+        self.donate_argnums, self.donate_argnames = resolve_names(fun, donate_argnums, donate_argnames)
         both = set(self.static_argnums) & set(self.donate_argnums) | set(self.static_argnames) & set(
             self.donate_argnames
         )
@@ -365,6 +366,7 @@ def clear_caches():
     for by_options in list(_entries.values()):
         for entries in by_options.values():
             entries.clear()
+    forget()
     for primitive in all_primitives().values():
         primitive.eager_cache.clear()
     dispatch.forget_last_calls()

@@ -1,18 +1,14 @@
 """What the control-flow primitives share: traced bodies, their cache, matching of types, eager evaluation."""
 
-import weakref
-
 from cyxla._engine.array import asarray, is_arraylike, literal
 from cyxla._engine.config import epoch
-from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Tracer, Var, Zero
+from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var, Zero
 from cyxla._engine.dtypes import dtype_code
-from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.compile import Program
-
-# Bodies traced before, by function: a loop that calls scan with the same function traces it once.
-_traced = weakref.WeakKeyDictionary()
+from cyxla._transform.remembered import remembered
 
 
 def trace_body(fun, in_tree, avals, api):
@@ -20,14 +16,10 @@ def trace_body(fun, in_tree, avals, api):
 
     Returns the jaxpr with its constants as leading arguments, those constants, and the structure of the result.
     """
-    key = (in_tree, tuple(avals), api, epoch())
-    try:
-        known = _traced.setdefault(fun, {})
-        found = known.get(key)
-    except TypeError:
-        known, found = None, None
-    if found is not None:
-        return found
+    return remembered(fun, (in_tree, tuple(avals), api), lambda: _trace(fun, in_tree, avals, api))
+
+
+def _trace(fun, in_tree, avals, api):
     out_tree = None
     name = function_name(fun)
 
@@ -42,14 +34,10 @@ def trace_body(fun, in_tree, avals, api):
                 )
         return outs
 
-    jaxpr, consts = trace_flat(flat, avals, DebugInfo(api, name, None, None))
-    closed = ClosedJaxpr(
-        Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info), []
-    )
-    result = closed, consts, out_tree
-    if known is not None and not any(isinstance(c, Tracer) for c in consts):
-        known[key] = result
-    return result
+    call_tree = tree_structure((tree_unflatten(in_tree, avals), {}))
+    jaxpr, consts = trace_flat(flat, avals, DebugInfo(api, name, fun, call_tree))
+    lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
+    return ClosedJaxpr(lifted, []), consts, out_tree
 
 
 def eager_impl(get_primitive, owner):

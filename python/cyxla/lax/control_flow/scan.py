@@ -48,20 +48,16 @@ def _fixed_point(spread_once, carry):
         carry = joined
 
 
-def _carry_nonzeros(jaxpr, const_nonzeros, carry_nonzeros, xs_nonzeros):
+def _carry_nonzeros(out_nonzeros, const_nonzeros, carry_nonzeros, xs_nonzeros):
+    """Which carried values have tangents; `out_nonzeros(nonzeros)` says which results of one step have."""
     n = len(carry_nonzeros)
-    return _fixed_point(
-        lambda carry: jvp_jaxpr(
-            jaxpr, [*const_nonzeros, *carry, *xs_nonzeros], [*carry, *[False] * (len(jaxpr.out_avals) - n)]
-        )[1],
-        carry_nonzeros,
-    )
+    return _fixed_point(lambda carry: out_nonzeros([*const_nonzeros, *carry, *xs_nonzeros])[:n], carry_nonzeros)
 
 
 def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
     n_xs = len(primals) - num_consts - num_carry
     consts_nz, init_nz, xs_nz = split_list([not is_zero(t) for t in tangents], num_consts, num_carry)
-    carry_nz = _carry_nonzeros(jaxpr, consts_nz, init_nz, xs_nz)
+    carry_nz = _carry_nonzeros(lambda nonzeros: jvp_jaxpr(jaxpr, nonzeros)[1], consts_nz, init_nz, xs_nz)
     nonzeros = [*consts_nz, *carry_nz, *xs_nz]
     n_ys = len(jaxpr.out_avals) - num_carry
     forward, out_nz = jvp_jaxpr(jaxpr, nonzeros, [*carry_nz, *[False] * n_ys])
@@ -97,7 +93,9 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
 
 def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
     consts_nz, init_nz, xs_nz = split_list([not is_zero(t) for t in tangents], num_consts, num_carry)
-    carry_nz = _carry_nonzeros(jaxpr, consts_nz, init_nz, xs_nz)
+    carry_nz = _carry_nonzeros(
+        lambda nonzeros: linearize_jaxpr(jaxpr, nonzeros).out_nonzeros, consts_nz, init_nz, xs_nz
+    )
     nonzeros = (*consts_nz, *carry_nz, *xs_nz)
     plan = jaxpr.derived.get(("scan linearize", num_consts, num_carry, nonzeros))
     if plan is None:
