@@ -35,6 +35,7 @@ def plain(value):
     return getattr(value, "value", value)
 
 
+@pytest.mark.skipif(jax.__version__ != "0.10.2", reason="the options are those of jax 0.10.2")
 def test_names_and_defaults_are_jax_s():
     program = "import jax; print({k: getattr(v, 'value', v) for k, v in jax.config.values.items()})"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}

@@ -5,7 +5,7 @@ from numpy_oracle import agree, cases, names
 UNARY = """
     abs acos acosh angle arcsinh arctan arctanh bitwise_count bitwise_not cbrt ceil conj cos cosh deg2rad exp exp2
     expm1 fabs floor frexp imag invert iscomplex isfinite isinf isnan isneginf isposinf isreal log log10 log1p log2
-    logical_not modf nan_to_num negative positive rad2deg real reciprocal rint round sign signbit sin sinc sinh
+    logical_not modf nan_to_num negative positive rad2deg real reciprocal rint round sign signbit sin sinh
     spacing sqrt square tan tanh trunc arcsin
 """
 BINARY = """
@@ -18,6 +18,11 @@ BINARY = """
 @names(UNARY)
 def test_unary(name):
     agree(f"each(jnp.{name}, f, i, c, b, n, u, x)", tolerance=1e-4)
+
+
+def test_sinc():
+    # Releases of jax after 0.10 have 0 at infinity, where this is NaN.
+    agree("each(jnp.sinc, f, i, c, b, n[:3], u, x)", tolerance=1e-4)
 
 
 @names(BINARY)

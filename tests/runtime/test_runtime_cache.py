@@ -117,7 +117,8 @@ def test_those_unused_for_longest_go_first(directory, call, monkeypatch):
             stamp = path.stat().st_mtime_ns - 10**9
             os.utime(path, ns=(stamp, stamp))
     call(1)  # used again: now the newest
-    size = cache.size()[1]
+    # Room for three programs, which differ in size by a few bytes.
+    size = cache.size()[1] * 7 // 6
     monkeypatch.setattr(options, "compilation_cache_max_size", size)
     call(4)
     assert cache.size()[1] <= size
