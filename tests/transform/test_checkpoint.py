@@ -4,11 +4,11 @@ import jax
 import jax.ad_checkpoint
 import numpy as np
 import pytest
+from compare import agree, both_raise
 
 import cyxla
 import cyxla.ad_checkpoint
 import cyxla.numpy as jnp
-from compare import agree, both_raise
 from cyxla import lax
 from cyxla.ad_checkpoint import checkpoint_name
 
@@ -91,7 +91,7 @@ def equations(jaxpr, found=None):
 )
 def test_what_is_computed_again(policy, sines, dots):
     for module in (cyxla, jax):
-        f = module.checkpoint(lambda w, x: net(module, w, x), policy=policy_of(module, policy))  # noqa: B023
+        f = module.checkpoint(lambda w, x: net(module, w, x), policy=policy_of(module, policy))
         names = equations(module.make_jaxpr(module.grad(f))(X, X).jaxpr)
         assert names.count("sin") == sines, module
         assert names.count("dot_general") == dots, module
@@ -104,7 +104,7 @@ def test_without_checkpoint_nothing_is_computed_again():
 
 
 def test_xla_cannot_undo_it():
-    f = lambda w, x: net(cyxla, w, x)  # noqa: E731
+    f = lambda w, x: net(cyxla, w, x)
     with_barrier = cyxla.jit(cyxla.value_and_grad(cyxla.checkpoint(f))).lower(X, X).as_text()
     assert "optimization_barrier" in with_barrier
     assert with_barrier.count("stablehlo.sine") == 3 + 2
@@ -150,7 +150,7 @@ def test_names(policy, dots):
 def test_checkpoint_name_changes_nothing():
     def program(jax):
         name = (cyxla if jax is cyxla else jax).ad_checkpoint.checkpoint_name
-        f = lambda x: (name({"a": x, "b": 2.0}, "n")["a"] ** 2).sum()  # noqa: E731
+        f = lambda x: (name({"a": x, "b": 2.0}, "n")["a"] ** 2).sum()
         return f(X), jax.grad(f)(X), jax.vmap(f)(X), jax.jit(f)(X)
 
     agree(program)

@@ -5,10 +5,10 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from compare import agree, assert_same, both_raise
 
 import cyxla
 import cyxla.numpy as jnp
-from compare import agree, assert_same, both_raise
 
 X = np.array([0.5, -1.0, 2.0], np.float32)
 M = np.arange(6, dtype=np.float32).reshape(2, 3) / 4
@@ -217,7 +217,7 @@ def test_compositions(order):
 
 
 def compose(module, order):
-    g = lambda x: f(module, x)  # noqa: E731
+    g = lambda x: f(module, x)
     for layer in reversed(order):
         g = LAYERS[layer](module, g)
     return g

@@ -1,12 +1,14 @@
 """`make_jaxpr`, jaxprs as text and as objects, `eval_jaxpr`."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
+from compare import agree, both_raise
 
 import cyxla
 import cyxla.random
-from compare import agree, both_raise
 from cyxla._engine.core import eval_jaxpr
 
 X = np.ones(3, np.float32)
@@ -169,7 +171,7 @@ def test_source_of_equations():
     closed = cyxla.make_jaxpr(lambda x: x * 2.0)(1.0)
     file, line, name = closed.eqns[0].source
     assert file == __file__
-    assert "x * 2.0" in open(__file__).read().splitlines()[line - 1]
+    assert "x * 2.0" in Path(__file__).read_text().splitlines()[line - 1]
     assert "<lambda>" in name
 
 

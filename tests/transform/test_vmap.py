@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from compare import agree, both_raise
 
 import cyxla
-from compare import agree, both_raise
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 Y = np.array([1.0, 2.0, 3.0], np.float32)
@@ -75,7 +75,7 @@ def test_all_over_and_over():
 
     def program(jax):
         x = np.arange(32, dtype=np.float32).reshape(2, 2, 2, 2, 2)
-        f = lambda a: jax.numpy.sin(a) * 2  # noqa: E731
+        f = lambda a: jax.numpy.sin(a) * 2
         for axes in ((0, 0), (1, 0), (0, 1), (2, 1), (0, 3)):
             f = jax.vmap(f, in_axes=axes[0], out_axes=axes[1])
         return f(x)

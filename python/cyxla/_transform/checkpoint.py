@@ -268,7 +268,7 @@ def print_saved_residuals(f, *args, **kwargs):
     closed, consts, _ = _trace(lambda a, k: f(*a, **k), function_name(f), in_tree, avals)
     inexact = [aval_to_tangent(a).dtype != float0 for a in avals]
     split = linearize_jaxpr(closed, [False] * len(consts) + inexact)
-    kept = {source: var for source, var in zip(split.sources, split.linear.jaxpr.invars)}
+    kept = dict(zip(split.sources, split.linear.jaxpr.invars))
     for (where, i), var in sorted(kept.items(), key=lambda item: item[0]):
         aval = var.aval.str_short(short_dtypes=True)
         if where == "out":
