@@ -5,8 +5,8 @@ from cpython.ref cimport PyObject
 from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    NO_PARAMS, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on, current_trace,
-    eval_eqns, report_leaks, restore_trace, swap_trace, tangent_aval, check_tracer,
+    NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on,
+    current_trace, eval_eqns, report_leaks, restore_trace, swap_trace, forbidden, tangent_aval, check_tracer,
 )
 from cyxla._engine.dtypes cimport FLOAT0
 from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace
@@ -53,6 +53,7 @@ cdef class JVPTrace(Trace):
         cdef list primals = [], tangents = []
         cdef bint active = False
         cdef JVPTracer tracer
+        cdef ForbiddenTracer poison = None
         cdef PyObject* previous
         cdef tuple primal_args
         for arg in args:
@@ -61,6 +62,8 @@ cdef class JVPTrace(Trace):
                 primals.append(tracer.primal)
                 tangents.append(tracer.tangent)
                 active = True
+                if type(tracer.tangent) is ForbiddenTracer:
+                    poison = <ForbiddenTracer>tracer.tangent
             else:
                 if isinstance(arg, Tracer):
                     check_tracer(arg)
@@ -69,6 +72,11 @@ cdef class JVPTrace(Trace):
         primal_args = tuple(primals)
         if not active or not primitive.differentiable:
             return bind_on(self.parent, primitive, primal_args, params)
+        if poison is not None:
+            out = bind_on(self.parent, primitive, primal_args, params)
+            if not primitive.multiple_results:
+                return self.wrap(out, forbidden(tangent_aval((<Array>out).aval), poison.error))
+            return [self.wrap(o, forbidden(tangent_aval((<Array>o).aval), poison.error)) for o in out]
         previous = swap_trace(self.rule_trace)
         try:
             if self.linearizing and primitive.linearize is not None:

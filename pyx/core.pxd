@@ -41,6 +41,9 @@ cdef class Trace:
 cdef class Tracer(Array):
     cdef readonly Trace _trace
 
+cdef class ForbiddenTracer(Tracer):
+    cdef object error                    # makes the exception
+
 cdef class Var:
     cdef readonly ShapedArray aval
 
@@ -92,6 +95,7 @@ cdef object params_key(Primitive primitive, dict params)              # hashable
 cdef dict NO_PARAMS
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
 cdef int check_tracer(Tracer tracer) except -1
+cpdef ForbiddenTracer forbidden(ShapedArray aval, error)
 cdef int report_leaks(Trace trace) except -1
 cdef void copy_source(Eqn source, Eqn target) noexcept
 cdef list eval_eqns(list eqns, dict env, list outvars)

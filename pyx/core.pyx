@@ -267,8 +267,29 @@ cdef class Tracer(Array):
         pass
 
 
+@cython.final
+cdef class ForbiddenTracer(Tracer):
+    """Stands for a value that cannot be computed, and that perhaps nobody wants; using it raises."""
+
+
+cpdef ForbiddenTracer forbidden(ShapedArray aval, error):
+    """A value of a type whose use raises `error()`."""
+    cdef ForbiddenTracer tracer = ForbiddenTracer.__new__(ForbiddenTracer)
+    tracer.aval = aval
+    tracer.error = error
+    return tracer
+
+
+def check_not_forbidden(value):
+    """Raises for what `forbidden` made."""
+    if type(value) is ForbiddenTracer:
+        check_tracer(value)
+
+
 cdef int check_tracer(Tracer tracer) except -1:
     if tracer._trace is None or not tracer._trace.alive:
+        if type(tracer) is ForbiddenTracer:
+            raise (<ForbiddenTracer>tracer).error()
         raise tracer_errors.UnexpectedTracerError(tracer)
     return 0
 

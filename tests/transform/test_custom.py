@@ -83,6 +83,12 @@ def test_custom_jvp(name):
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_custom_vjp(name):
+    if name in ("jacfwd of grad", "hessian"):
+        # jax refuses these, as the forward rule calls the function under forward mode, for its value.
+        ours = np.asarray(TRANSFORMS[name](cyxla, scaled_sin_vjp(cyxla)))
+        x = X if name == "hessian" else np.float32(1)
+        np.testing.assert_allclose(ours, np.diag(-2 * np.sin(x)) if x.ndim else -2 * np.sin(x), 1e-5, 1e-6)
+        return
     agree(lambda jax: TRANSFORMS[name](jax, scaled_sin_vjp(jax)), 1e-4)
 
 

@@ -19,6 +19,7 @@ from cyxla._engine.core import (
     Zero,
     aval_to_tangent,
     eval_jaxpr,
+    forbidden,
     get_trace,
 )
 from cyxla._engine.dtypes import float0
@@ -60,6 +61,26 @@ def _merge(static, dynamic, n):
     return [static[i] if i in static else next(dynamic) for i in range(n)]
 
 
+def _split(fun, args, nondiff_argnums):
+    """Nondifferentiable arguments by position, and the others as arrays and the structure they are in."""
+    numbers = {i % len(args) for i in nondiff_argnums} if args else set()
+    static = {i: args[i] for i in sorted(numbers)}
+    leaves, in_tree = tree_flatten(tuple(_without(args, numbers)))
+    for leaf in leaves:
+        if not is_arraylike(leaf):
+            raise TypeError(
+                f"{function_name(fun)} has custom derivatives and was called with {leaf!r:.200} of type "
+                f"{type(leaf).__name__}: name arguments that are not arrays in nondiff_argnums"
+            )
+    return static, [asarray(leaf) for leaf in leaves], in_tree
+
+
+def _evaluated(fun, args, nondiff_argnums):
+    """The value of a function on concrete arrays, as arrays."""
+    static, leaves, in_tree = _split(fun, args, nondiff_argnums)
+    return tree_map(asarray, fun(*_merge(static, tree_unflatten(in_tree, leaves), len(args))))
+
+
 class _Staged:
     """A call split into nondifferentiable arguments and flat arrays, and its function traced."""
 
@@ -67,16 +88,7 @@ class _Staged:
 
     def __init__(self, fun, args, nondiff_argnums, api):
         self.n_args = len(args)
-        numbers = {i % len(args) for i in nondiff_argnums} if args else set()
-        self.static = {i: args[i] for i in sorted(numbers)}
-        leaves, self.in_tree = tree_flatten(tuple(_without(args, numbers)))
-        for leaf in leaves:
-            if not is_arraylike(leaf):
-                raise TypeError(
-                    f"{function_name(fun)} has custom derivatives and was called with {leaf!r:.200} of type "
-                    f"{type(leaf).__name__}: name arguments that are not arrays in nondiff_argnums"
-                )
-        self.leaves = [asarray(leaf) for leaf in leaves]
+        self.static, self.leaves, self.in_tree = _split(fun, args, nondiff_argnums)
 
         def flat(tracers):
             out = fun(*_merge(self.static, tree_unflatten(self.in_tree, tracers), self.n_args))
@@ -99,8 +111,24 @@ def _custom_jvp_jvp(primals, tangents, *, call_jaxpr, jvp_jaxpr_fun, num_consts,
             )
     primals, tangents = primals[num_consts:], tangents[num_consts:]
     if not symbolic_zeros:
-        tangents = [instantiate_zeros(t) for t in tangents]
+        tangents = [_instantiate(t) for t in tangents]
     return jvp_jaxpr_fun(primals, tangents)
+
+
+def _instantiate(tangent):
+    """Zeros as an array, but those of dtype float0, which has no arrays."""
+    return tangent if type(tangent) is Zero and tangent.aval.dtype == float0 else instantiate_zeros(tangent)
+
+
+def _arrays(tangents):
+    """The tangents that have arrays, as such."""
+    return [instantiate_zeros(t) for t in tangents if not (type(t) is Zero and t.aval.dtype == float0)]
+
+
+def _with_float0(arrays, avals):
+    """One tangent for each aval, of which those of dtype float0 are not among the arrays."""
+    arrays = iter(arrays)
+    return [Zero(a) if a.dtype == float0 else next(arrays) for a in avals]
 
 
 def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp_jaxpr_fun, num_consts, symbolic_zeros):
@@ -108,18 +136,21 @@ def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp_jaxpr_fun, num_consts
     closed, _ = batch_jaxpr(call_jaxpr, axis, batched, True)
     in_dims = [0 if b else None for b in batched[num_consts:]]
 
+    tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.in_avals[num_consts:]]
+    out_tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.out_avals]
+    tangent_dims = [d for d, a in zip(in_dims, tangent_avals) if a.dtype != float0]
+
     def batched_rule(primals, tangents):
         n = len(primals)
 
         def both(values):
-            outs, out_tangents = jvp_jaxpr_fun(values[:n], values[n:])
-            return [*outs, *[instantiate_zeros(t) for t in out_tangents]]
+            outs, out_tangents = jvp_jaxpr_fun(values[:n], _with_float0(values[n:], tangent_avals))
+            return [*outs, *_arrays(out_tangents)]
 
-        tangents = [instantiate_zeros(t) for t in tangents]
-        outs, out_dims = batch_flat(both, axis, [*primals, *tangents], in_dims + in_dims)
+        outs, out_dims = batch_flat(both, axis, [*primals, *_arrays(tangents)], in_dims + tangent_dims)
         outs = [move_batch_axis(o, d, axis.size) for o, d in zip(outs, out_dims)]
-        half = len(outs) // 2
-        return outs[:half], outs[half:]
+        n_outs = len(out_tangent_avals)
+        return outs[:n_outs], _with_float0(outs[n_outs:], out_tangent_avals)
 
     outs = custom_jvp_call_p.bind(
         *args, call_jaxpr=closed, jvp_jaxpr_fun=batched_rule, num_consts=num_consts, symbolic_zeros=False
@@ -218,7 +249,7 @@ class custom_jvp(_CustomFunction):
             raise AttributeError(f"no JVP defined for {function_name(self.fun)}: call its defjvp first")
         args = _bind_arguments(self.fun, args, kwargs)
         if get_trace() is None:
-            return self.fun(*args)
+            return _evaluated(self.fun, args, self.nondiff_argnums)
         staged = _Staged(self.fun, args, self.nondiff_argnums, "custom_jvp")
 
         def rule(primals, tangents):
@@ -289,7 +320,7 @@ class custom_jvp(_CustomFunction):
 def _as_float0(tangent):
     import numpy as np
 
-    return np.zeros(tangent.shape, float0)
+    return np.zeros(tangent.aval.shape, float0)
 
 
 def _instantiated(tangents):
@@ -329,11 +360,17 @@ class SymbolicZero:
 # -- custom_vjp
 
 
-def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, **params):
-    raise TypeError(
+def _no_forward_mode():
+    return TypeError(
         "forward-mode differentiation (jvp) reached a custom_vjp function, which has a rule for reverse mode only: "
         "give it a forward rule with custom_jvp, or differentiate it with grad or vjp"
     )
+
+
+def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, **params):
+    # The tangents may be of no interest, as where a rule calls the function for its value.
+    outs = custom_vjp_call_p.bind(*primals, call_jaxpr=call_jaxpr, **params)
+    return outs, [forbidden(aval_to_tangent(o.aval), _no_forward_mode) for o in outs]
 
 
 def _custom_vjp_linearize(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts, symbolic_zeros):
@@ -360,12 +397,13 @@ def _custom_lin_transpose(cotangents, *operands, num_res, bwd, active, out_avals
     return [None] * num_res + [ct for ct, a in zip(cts, active) if a]
 
 
-def _custom_lin_jvp(primals, tangents, **params):
-    return _custom_vjp_jvp(primals, tangents, call_jaxpr=None)
+def _custom_lin_jvp(primals, tangents, *, out_avals, **params):
+    outs = custom_lin_p.bind(*primals, out_avals=out_avals, **params)
+    return outs, [forbidden(aval, _no_forward_mode) for aval in out_avals]
 
 
 def _custom_lin_lower(ctx, *names, **params):
-    _custom_vjp_jvp((), (), call_jaxpr=None)
+    raise _no_forward_mode()
 
 
 def _custom_lin_batch(axis, args, dims, *, num_res, bwd, active, out_avals):
@@ -373,14 +411,13 @@ def _custom_lin_batch(axis, args, dims, *, num_res, bwd, active, out_avals):
     avals = tuple(a.update(shape=(axis.size, *a.shape)) for a in out_avals)
 
     def batched_bwd(residuals, cotangents):
-        cotangents = [instantiate_zeros(ct) for ct in cotangents]
         n = len(residuals)
 
         def flat(values):
-            cts = bwd(values[:n], values[n:])
+            cts = bwd(values[:n], _with_float0(values[n:], out_avals))
             return [instantiate_zeros(ct) if ct is not None else ct for ct in cts]
 
-        return _batch_with_none(flat, axis, [*residuals, *cotangents])
+        return _batch_with_none(flat, axis, [*residuals, *_arrays(cotangents)])
 
     outs = custom_lin_p.bind(*args, num_res=num_res, bwd=batched_bwd, active=active, out_avals=avals)
     return outs, [0] * len(outs)
@@ -417,6 +454,8 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
     closed, _ = batch_jaxpr(call_jaxpr, axis, batched, True)
     in_batched = batched[num_consts:]
 
+    out_tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.out_avals]
+
     def batched_fwd(primals, active):
         bwd_of = None
         n_outs = 0
@@ -432,12 +471,13 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
         inner = bwd_of
 
         def batched_bwd(residuals, cotangents):
-            cotangents = [instantiate_zeros(ct) for ct in cotangents]
             n = len(residuals)
-            cts = _batch_with_none(
-                lambda v: [None if ct is None else instantiate_zeros(ct) for ct in inner(v[:n], v[n:])],
-                axis, [*residuals, *cotangents],
-            )  # fmt: skip
+
+            def flat(values):
+                cts = inner(values[:n], _with_float0(values[n:], out_tangent_avals))
+                return [None if ct is None else instantiate_zeros(ct) for ct in cts]
+
+            cts = _batch_with_none(flat, axis, [*residuals, *_arrays(cotangents)])
             lax = operations.lax
 
             # An argument shared by the whole batch receives the sum of the batch's cotangents.
@@ -507,7 +547,7 @@ class custom_vjp(_CustomFunction):
             raise AttributeError(f"no VJP defined for {function_name(self.fun)}: call its defvjp first")
         args = _bind_arguments(self.fun, args, kwargs)
         if get_trace() is None:
-            return self.fun(*args)
+            return _evaluated(self.fun, args, self.nondiff_argnums)
         staged = _Staged(self.fun, args, self.nondiff_argnums, "custom_vjp")
 
         def forward(primals, active):

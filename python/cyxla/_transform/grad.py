@@ -7,7 +7,7 @@ import numpy as np
 from cyxla._engine.array import Array, ArrayImpl, asarray, is_arraylike, literal, typeof, with_aval
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent
+from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent, check_not_forbidden
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
 from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
@@ -119,6 +119,8 @@ def jvp(fun, primals, tangents, has_aux=False):
     flat = Flattened(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
     results, aux = flat.split(outs)
+    for tangent in out_tangents:
+        check_not_forbidden(tangent)
     out_tangents = [materialize(None, o.aval) if t is None else t for o, t in zip(results, out_tangents)]
     value = tree_unflatten(flat.out_tree, results), tree_unflatten(flat.out_tree, out_tangents)
     return (*value, aux) if has_aux else value

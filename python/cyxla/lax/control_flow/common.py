@@ -82,13 +82,12 @@ def to_arrays(leaves, api):
     return [asarray(leaf) for leaf in leaves]
 
 
-def weaken(avals_in, avals_out):
-    """Which carried values enter weakly typed and leave strongly typed: their inputs must be made strong."""
-    return [
-        (i.weak_type and not o.weak_type and i.shape == o.shape and i.dtype == o.dtype)
-        or (i.weak_type and i.shape == o.shape and i.dtype != o.dtype)
-        for i, o in zip(avals_in, avals_out)
-    ]
+def widened(avals_in, avals_out):
+    """Which carried values enter with a weak type and leave with another dtype: they must enter with that one.
+
+    Where only the weak type differs, the loop goes on with what the body gave for weak inputs.
+    """
+    return [i.weak_type and i.shape == o.shape and i.dtype != o.dtype for i, o in zip(avals_in, avals_out)]
 
 
 def same_type(a, b):

@@ -21,7 +21,7 @@ from cyxla.lax.control_flow.common import (
     to_arrays,
     trace_body,
     union_effects,
-    weaken,
+    widened,
 )
 
 
@@ -205,9 +205,9 @@ def while_loop(cond_fun, body_fun, init_val):
         return _while_python(cond_fun, body_fun, init_val)
     in_tree = tree_flatten((init_val,))[1]
     body, body_consts, out_tree = trace_body(body_fun, in_tree, [x.aval for x in leaves], "while_loop")
-    weak = weaken([x.aval for x in leaves], body.out_avals[: len(leaves)]) if out_tree == tree else []
-    if any(weak):
-        leaves = [strengthen(x, a) if w else x for x, a, w in zip(leaves, body.out_avals, weak)]
+    wide = widened([x.aval for x in leaves], body.out_avals[: len(leaves)]) if out_tree == tree else []
+    if any(wide):
+        leaves = [strengthen(x, a) if w else x for x, a, w in zip(leaves, body.out_avals, wide)]
         body, body_consts, out_tree = trace_body(body_fun, in_tree, [x.aval for x in leaves], "while_loop")
     avals = [x.aval for x in leaves]
     if out_tree != tree or not all(same_type(a, b) for a, b in zip(avals, body.out_avals)):

@@ -20,7 +20,7 @@ from cyxla.lax.control_flow.common import (
     to_arrays,
     trace_body,
     union_effects,
-    weaken,
+    widened,
 )
 
 # The body of a scan takes constants, carry, and one slice of each xs; it returns carry, then one slice of each ys.
@@ -375,12 +375,12 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     carry_tree = _carry_tree(out_tree, f)
     n = len(init_leaves)
     if carry_tree == init_tree:
-        # A weakly typed initial value takes the type that the body gives the carry.
+        # A weakly typed initial value takes the dtype that the body gives the carry.
         for _ in range(2):
-            weak = weaken([x.aval for x in init_leaves], body.out_avals[:n])
-            if not any(weak):
+            wide = widened([x.aval for x in init_leaves], body.out_avals[:n])
+            if not any(wide):
                 break
-            init_leaves = [strengthen(x, a) if w else x for x, a, w in zip(init_leaves, body.out_avals, weak)]
+            init_leaves = [strengthen(x, a) if w else x for x, a, w in zip(init_leaves, body.out_avals, wide)]
             body, consts, out_tree = traced()
     avals = [x.aval for x in init_leaves]
     if carry_tree != init_tree or not all(same_type(a, b) for a, b in zip(avals, body.out_avals)):
