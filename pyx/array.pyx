@@ -8,7 +8,8 @@ from libc.math cimport copysign, isnan
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, canonicalize_code, code_dtype, dtype_code, info, scalar_code, KIND_SIGNED, KIND_UNSIGNED,
+    BOOL, EXTENDED, FLOAT0, canonicalize_code, code_dtype, dtype_code, info, scalar_code,
+    KIND_SIGNED, KIND_UNSIGNED,
 )
 
 cdef extern from *:
@@ -423,7 +424,8 @@ cdef object device_buffer(ArrayImpl array):
         check_alive(array)
         if array.device_ is None:
             array.device_ = runtime().default_device()
-        array.buffer_ = runtime().host_to_device(array.host_, array.device_)
+        host = array.host_ if array.aval.code != FLOAT0 else np.zeros(array.aval.shape, bool)
+        array.buffer_ = runtime().host_to_device(host, array.device_)
     return array.buffer_
 
 
@@ -524,7 +526,7 @@ cdef Array to_array(object value):
             # The caller may write to it later; arrays are values.
             host = value.copy()
         array = from_host(host, shaped_array(value.shape, canonical, False))
-        array.literal_ = value.ndim == 0
+        array.literal_ = value.ndim == 0 and code != FLOAT0
         return array
     if isinstance(value, generic):
         code = canonicalize_code(dtype_code(value.dtype))

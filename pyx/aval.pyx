@@ -8,7 +8,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, Py_EQ
 from libc.string cimport memcpy
 from cyxla._engine.dtypes cimport (
-    KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape, code_short_name,
+    BOOL, FLOAT0, KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape, code_short_name,
     dtype_code, info,
 )
 
@@ -297,7 +297,9 @@ cdef class ShapedArray:
         return with_code(self, canonicalize_code(self.code), self.weak_type)
 
     def physical(self):
-        """The aval of the array that represents one of an extended dtype; itself for other dtypes."""
+        """The aval of the array that stores one of an extended dtype or of float0; itself for other dtypes."""
+        if self.code == FLOAT0:
+            return shaped_array(self.shape, BOOL, False)
         if info[self.code].kind != KIND_EXTENDED:
             return self
         return shaped_array(self.shape + code_physical_shape(self.code), dtype_code(self.dtype.physical_dtype), False)

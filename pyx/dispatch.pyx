@@ -2,6 +2,8 @@
 import functools
 import types
 
+import numpy as np
+
 cimport cython
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject, PyTypeObject
@@ -16,6 +18,8 @@ from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
 )
+from cyxla._engine.dtypes cimport FLOAT0
+from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
 )
@@ -90,7 +94,10 @@ cdef class Executable:
             (<ArrayImpl>arrays[index]).host_ = None
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
-            results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
+            if (<ShapedArray>self.out_avals[i]).code == FLOAT0:
+                results[i] = np.zeros((<ShapedArray>self.out_avals[i]).shape, float0)
+            else:
+                results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
         for index in self.donated:
             (<ArrayImpl>arrays[index]).deleted_ = True
         return results

@@ -8,7 +8,7 @@ cimport cython
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
-from cyxla._engine.dtypes cimport EXTENDED, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
+from cyxla._engine.dtypes cimport BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
 from cyxla._engine.staging cimport trace_flat
 
 # Larger constants of a program are passed to it as arguments.
@@ -109,9 +109,12 @@ cdef class LoweringContext:
         elif aval is None:
             aval = to_array(value).aval
             array = host_value(<ArrayImpl>to_array(value))
-        if aval.code < EXTENDED:
-            array = np.asarray(array, dtype=aval.dtype)
-        text = dense_text(array, aval.code)
+        if aval.code == FLOAT0:
+            text = dense_text(np.zeros(aval.shape, bool), BOOL)
+        else:
+            if aval.code < EXTENDED:
+                array = np.asarray(array, dtype=aval.dtype)
+            text = dense_text(array, aval.code)
         key = (text, aval.mlir)
         name = self.constants.get(key)
         if name is None:

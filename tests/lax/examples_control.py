@@ -1,5 +1,7 @@
 """Rows of the table of examples for control flow and for calls of functions; see examples.py."""
 
+from importlib import import_module
+
 import jax
 import numpy as np
 
@@ -9,7 +11,7 @@ from examples import Example, floats, integers
 EXAMPLES: list[Example] = []
 
 # Equations that only derivatives of other primitives contain.
-INTERNAL = {"custom_lin", "remat_linear"}
+INTERNAL = {"custom_lin", "known_result", "remat_linear"}
 
 
 def example(primitive, function, *operands, label="", **options):
@@ -46,6 +48,7 @@ example(
     label="switch",
 )
 example("jit", lambda lax, x, y: module_of(lax).jit(lambda a, b: lax.sin(a) * b)(x, y), X, Y)
+example("name", lambda lax, x: import_module(f"{module_of(lax).__name__}.ad_checkpoint").checkpoint_name(x, "n"), X)
 example("remat2", lambda lax, x: module_of(lax).checkpoint(lambda a: lax.sin(lax.cos(a)))(x), X)
 
 

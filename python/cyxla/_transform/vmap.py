@@ -2,9 +2,12 @@
 
 import functools
 
+import numpy as np
+
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.boundary import api_boundary
+from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import argument_path, function_name
 from cyxla._transform.jaxprs import move_batch_axis
@@ -123,6 +126,9 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
         wanted = flat_axes("out_axes", out_axes, out_tree)
         results = []
         for out, dim, axis in zip(outs, out_dims, wanted):
+            if out.dtype == float0:
+                results.append(np.zeros(out.shape if axis is None else (size, *out.shape), float0))
+                continue
             if axis is None:
                 if dim is not None:
                     raise ValueError(

@@ -77,6 +77,7 @@ from cyxla.lax.convolution import (
 )  # fmt: skip
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
-    cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch, while_loop, while_p,
+    associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
+    while_loop, while_p,
 )  # fmt: skip
 from cyxla.lax import linalg

@@ -323,7 +323,7 @@ def _conditional(index, functions, operands, api):
     for closed, mine, _ in traced:
         branches.append(_with_all_constants(closed, start, len(mine), tuple(const_avals)))
         start += len(mine)
-    branches = _join_types(branches, api)
+    _check_types(branches, api)
     outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches))
     return tree_unflatten(out_tree, outs)
 
@@ -348,51 +348,14 @@ def _names(api, number):
     return ("false_fun", "true_fun")[number] if api == "cond" else f"branch {number}"
 
 
-def _join_types(branches, api):
-    """Branches whose results agree in weak types; TypeError where they differ in shape or dtype."""
+def _check_types(branches, api):
+    """Raises TypeError where branches return different shapes or dtypes. Weak types are those of the first one."""
     first = branches[0].out_avals
     for number, branch in enumerate(branches):
         for position, (a, b) in enumerate(zip(first, branch.out_avals)):
             if not same_type(a, b):
-                if a.shape == b.shape and (a.weak_type or b.weak_type):
-                    continue
                 raise TypeError(
                     f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of equal types; result "
                     f"{position} is {a.str_short()} in one and {b.str_short()} in the other. Convert one of them, for "
                     "example with .astype."
                 )
-    if all(a is b for branch in branches for a, b in zip(first, branch.out_avals)):
-        return branches
-    targets = []
-    for avals in zip(*[b.out_avals for b in branches]):
-        strong = [a for a in avals if not a.weak_type]
-        if strong:
-            targets.append(strong[0])
-        else:
-            from cyxla._engine.dtypes import code_dtype, dtype_code, promote_nodes
-
-            node = promote_nodes([dtype_code(a.dtype) * 2 + 1 for a in avals])
-            targets.append(avals[0].update(dtype=code_dtype(node >> 1)))
-    out = []
-    for branch in branches:
-
-        def converted(args, branch=branch):
-            outs = eval_jaxpr(branch.jaxpr, branch.consts, args)
-            return [
-                o if o.aval is t else lax.convert_element_type(o, t.dtype) if not t.weak_type else _weak(o, t)
-                for o, t in zip(outs, targets)
-            ]
-
-        out.append(trace_to_jaxpr(converted, branch.in_avals))
-    for number, branch in enumerate(out):
-        for position, (a, b) in enumerate(zip(out[0].out_avals, branch.out_avals)):
-            if not same_type(a, b):
-                raise TypeError(
-                    f"{api}: result {position} is {a.str_short()} in {_names(api, 0)} and {b.str_short()} in "
-                    f"{_names(api, number)}: convert one of them, for example with .astype"
-                )
-    return out
-
-
-def _weak(x, target):
-    return lax.convert_element_type_p.bind(x, new_dtype=target.dtype, weak_type=True, sharding=None)

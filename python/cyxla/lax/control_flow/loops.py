@@ -15,7 +15,6 @@ from cyxla.lax.control_flow.common import (
     eager_impl,
     is_zero,
     same_type,
-    scalar,
     split_list,
     strengthen,
     to_arrays,
@@ -269,7 +268,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if first is not None and last is not None:
         if config.jax_disable_jit:
             for i in range(first, last):
-                init_val = body_fun(scalar(i, dtype, weak=True), init_val)
+                init_val = body_fun(asarray(i), init_val)
             return init_val
         from cyxla.lax.control_flow.scan import scan
 
@@ -277,7 +276,8 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
             i, value = carry
             return (lax.add(i, scalar_like(i, 1)), body_fun(i, value)), None
 
-        start = scalar(first, dtype, weak=True)
+        # A Python integer, whatever integer type the bounds have.
+        start = asarray(first)
         (_, result), _ = scan(
             _by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1
         )
