@@ -1,0 +1,265 @@
+// From the description of an executable to a Program: thunks become bytecode, control flow jumps, and every operand
+// an entry of the argument table that is a constant, a temporary, or patched at each call.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "native/pool.h"
+#include "native/program.h"
+
+namespace cyxla::native {
+namespace {
+
+constexpr size_t kMaxOps = 100000;
+constexpr size_t kMaxArguments = 1000000;
+constexpr uint64_t kUnknownTrips = 64;  // how long a loop without trip count is taken to be
+
+uint64_t saturating_multiply(uint64_t a, uint64_t b) {
+  uint64_t out;
+  return __builtin_mul_overflow(a, b, &out) ? UINT64_MAX : out;
+}
+uint64_t saturating_add(uint64_t a, uint64_t b) {
+  uint64_t out;
+  return __builtin_add_overflow(a, b, &out) ? UINT64_MAX : out;
+}
+
+}  // namespace
+
+void FreeAligned::operator()(void* memory) const { std::free(memory); }
+
+AlignedMemory allocate_aligned(size_t size) {
+  const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
+  void* memory = std::aligned_alloc(kAlignment, rounded ? rounded : kAlignment);
+  if (!memory) throw std::bad_alloc();
+  return AlignedMemory(static_cast<uint8_t*>(memory));
+}
+
+class Planner {
+ public:
+  Planner(const Executable& executable, const Limits& limits, Program& program)
+      : executable_(executable), limits_(limits), program_(program) {}
+
+  void plan() {
+    program_.parameters = executable_.parameters;
+    program_.outputs = executable_.outputs;
+    program_.code_.load(executable_.objects);
+    place_allocations();
+    sequence(executable_.thunks, 1);
+    emit(OpCode::end);
+    if (program_.work > limits_.work) refuse("large: touches " + std::to_string(program_.work) + " bytes");
+  }
+
+ private:
+  struct Place {
+    enum { none, constant, temporary, buffer } kind = none;
+    uint8_t* constant_data = nullptr;
+    uint64_t offset = 0;
+    uint32_t index = 0;
+  };
+
+  void place_allocations() {
+    const auto n_parameters = static_cast<uint32_t>(executable_.parameters.size());
+    places_.resize(executable_.allocations.size());
+    uint64_t temporary = 0;
+    std::vector<bool> written(executable_.outputs.size());
+    for (size_t i = 0; i < places_.size(); ++i) {
+      const Allocation& allocation = executable_.allocations[i];
+      Place& place = places_[i];
+      if (allocation.constant) {
+        AlignedMemory memory = allocate_aligned(allocation.size);
+        if (!allocation.value.empty()) std::memcpy(memory.get(), allocation.value.data(), allocation.value.size());
+        place.kind = Place::constant;
+        place.constant_data = memory.get();
+        program_.constants_.push_back(std::move(memory));
+      } else if (allocation.output >= 0) {
+        place.kind = Place::buffer;
+        place.index = n_parameters + static_cast<uint32_t>(allocation.output);
+        // A donated parameter: the program works in the output's memory, on a copy.
+        if (allocation.parameter >= 0)
+          program_.donations_.push_back({static_cast<uint32_t>(allocation.parameter), place.index, allocation.size});
+      } else if (allocation.parameter >= 0) {
+        place.kind = Place::buffer;
+        place.index = static_cast<uint32_t>(allocation.parameter);
+      } else if (!allocation.thread_local_) {
+        place.kind = Place::temporary;
+        place.offset = temporary;
+        temporary += (allocation.size + kAlignment - 1) / kAlignment * kAlignment;
+        if (temporary > limits_.temporaries) refuse("large: needs " + std::to_string(temporary) + " bytes to work in");
+      }
+    }
+    program_.temporary_bytes_ = temporary;
+  }
+
+  uint32_t argument(const Slice& slice) {
+    if (program_.arguments_.size() >= kMaxArguments) refuse("too many operands");
+    const auto index = static_cast<uint32_t>(program_.arguments_.size());
+    const Place& place = places_[slice.allocation];
+    Argument entry{nullptr, static_cast<size_t>(slice.size)};
+    switch (place.kind) {
+      case Place::constant: entry.data = place.constant_data + slice.offset; break;
+      case Place::temporary: program_.temporaries_.push_back({index, place.offset + slice.offset}); break;
+      case Place::buffer: program_.patches_.push_back({index, place.index, slice.offset}); break;
+      default: refuse("an operand that is nowhere");
+    }
+    program_.arguments_.push_back(entry);
+    return index;
+  }
+
+  // A result may not be written to a constant, nor to a parameter that is not donated.
+  void check_written(const Slice& slice) {
+    const Place& place = places_[slice.allocation];
+    if (slice.size == 0) return;
+    if (place.kind == Place::constant || (place.kind == Place::buffer && place.index < executable_.parameters.size()))
+      refuse("a thunk that writes to an argument or constant");
+  }
+
+  uint32_t here() const { return static_cast<uint32_t>(program_.ops_.size()); }
+
+  Op& emit(OpCode code, uint32_t a = 0, uint32_t b = 0, uint32_t c = 0) {
+    if (program_.ops_.size() >= kMaxOps) refuse("too many thunks");
+    program_.ops_.push_back({code, a, b, c, nullptr});
+    return program_.ops_.back();
+  }
+
+  uint64_t operand_bytes(const Thunk& thunk) const {
+    uint64_t total = 0;
+    for (const Operand& operand : thunk.operands) total = saturating_add(total, operand.slice.size);
+    return total;
+  }
+
+  void add_work(const Thunk& thunk, uint64_t trips) {
+    program_.work = saturating_add(program_.work, saturating_multiply(operand_bytes(thunk), trips));
+  }
+
+  void sequence(const std::vector<Thunk>& thunks, uint64_t trips) {
+    for (const Thunk& thunk : thunks) {
+      ++program_.n_thunks;
+      switch (thunk.kind) {
+        case Kind::kernel: kernel(thunk, trips); break;
+        case Kind::copy: copy(thunk, trips); break;
+        case Kind::call: sequence(thunk.sequences[0], trips); break;
+        case Kind::while_: while_loop(thunk, trips); break;
+        case Kind::conditional: conditional(thunk, trips); break;
+        case Kind::sort: sort(thunk, trips); break;
+        default: refuse("a thunk of unknown kind");
+      }
+    }
+  }
+
+  void kernel(const Thunk& thunk, uint64_t trips) {
+    void* function = program_.code_.find(thunk.name);
+    if (!function) refuse("no kernel " + thunk.name);
+    for (size_t i = thunk.n_arguments; i < thunk.operands.size(); ++i) check_written(thunk.operands[i].slice);
+    const auto first = static_cast<uint32_t>(program_.arguments_.size());
+    for (const Operand& operand : thunk.operands) argument(operand.slice);
+    const Dim3 groups{thunk.workgroups[0], thunk.workgroups[1], thunk.workgroups[2]};
+    const bool grid = groups.x * groups.y * groups.z != 1;
+    if (grid && operand_bytes(thunk) > limits_.grid_work) refuse("large: a kernel of several workgroups");
+    const auto frame = static_cast<uint32_t>(program_.frames_.size());
+    program_.frames_.push_back({first, static_cast<uint32_t>(thunk.operands.size()), groups});
+    emit(grid ? OpCode::kernel_grid : OpCode::kernel, frame).function = function;
+    add_work(thunk, trips);
+  }
+
+  void copy(const Thunk& thunk, uint64_t trips) {
+    check_written(thunk.operands[1].slice);
+    const uint32_t from = argument(thunk.operands[0].slice);
+    argument(thunk.operands[1].slice);
+    if (thunk.operands[0].slice.size) emit(OpCode::copy, from);
+    add_work(thunk, trips);
+  }
+
+  void while_loop(const Thunk& thunk, uint64_t trips) {
+    if (thunk.trip_count >= 0) {
+      const uint32_t counter = program_.n_counters_++;
+      emit(OpCode::count, counter, static_cast<uint32_t>(program_.counts_.size()));
+      program_.counts_.push_back(thunk.trip_count);
+      const uint32_t top = here();
+      emit(OpCode::loop, counter);
+      sequence(thunk.sequences[1], saturating_multiply(trips, static_cast<uint64_t>(thunk.trip_count)));
+      emit(OpCode::jump, top);
+      program_.ops_[top].b = here();
+      return;
+    }
+    program_.open_ended = true;
+    const uint64_t inner = saturating_multiply(trips, kUnknownTrips);
+    const uint32_t top = here();
+    sequence(thunk.sequences[0], inner);
+    const uint32_t test = here();
+    emit(OpCode::unless, argument(thunk.selector));
+    sequence(thunk.sequences[1], inner);
+    emit(OpCode::jump, top);
+    program_.ops_[test].b = here();
+  }
+
+  void conditional(const Thunk& thunk, uint64_t trips) {
+    const auto n = static_cast<uint32_t>(thunk.sequences.size());
+    const auto first = static_cast<uint32_t>(program_.table_.size());
+    program_.table_.resize(first + n);
+    emit(thunk.selector.size == 1 ? OpCode::choose_bool : OpCode::choose, argument(thunk.selector), first, n);
+    std::vector<uint32_t> exits;
+    for (uint32_t i = 0; i < n; ++i) {
+      program_.table_[first + i] = here();
+      sequence(thunk.sequences[i], trips);
+      exits.push_back(here());
+      emit(OpCode::jump);
+    }
+    for (uint32_t exit : exits) program_.ops_[exit].a = here();
+  }
+
+  void sort(const Thunk& thunk, uint64_t trips) {
+    Sort sort;
+    sort.comparator = reinterpret_cast<Comparator>(program_.code_.find(thunk.name));
+    if (!sort.comparator) refuse("no comparator " + thunk.name);
+    const Shape& shape = thunk.operands[0].shape;
+    for (size_t i = 0; i < shape.dims.size(); ++i) {
+      const auto d = static_cast<int64_t>(i);
+      uint64_t& part = d < thunk.dimension ? sort.outer : d > thunk.dimension ? sort.inner : sort.length;
+      part *= static_cast<uint64_t>(shape.dims[i]);
+    }
+    sort.first = static_cast<uint32_t>(program_.arguments_.size());
+    sort.count = static_cast<uint32_t>(thunk.operands.size());
+    uint32_t widest = 1;
+    for (const Operand& operand : thunk.operands) {
+      check_written(operand.slice);
+      argument(operand.slice);
+      const uint64_t elements = sort.outer * sort.length * sort.inner;
+      const auto width = static_cast<uint32_t>(elements ? operand.shape.bytes / elements : 1);
+      sort.widths.push_back(width);
+      if (width > widest) widest = width;
+    }
+    add_work(thunk, trips);
+    if (shape.bytes == 0) return;
+    // Two lists of indices and one line of elements.
+    program_.scratch_bytes_ = std::max(program_.scratch_bytes_, sort.length * (8 + uint64_t{widest}) + kAlignment);
+    if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");
+    emit(OpCode::sort, static_cast<uint32_t>(program_.sorts_.size()));
+    program_.sorts_.push_back(std::move(sort));
+  }
+
+  const Executable& executable_;
+  const Limits& limits_;
+  Program& program_;
+  std::vector<Place> places_;
+};
+
+Program* Program::load(const uint8_t* bytes, size_t size, const Limits& limits, std::string& reason) noexcept {
+  try {
+#if defined(__x86_64__) && defined(__linux__)
+    const Executable executable = parse({bytes, size});
+    std::unique_ptr<Program> program(new Program());
+    Planner(executable, limits, *program).plan();
+    return program.release();
+#else
+    reason = "this platform";
+#endif
+  } catch (const std::exception& error) {
+    try {
+      reason = error.what();
+    } catch (...) {
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace cyxla::native
