@@ -113,7 +113,7 @@ Slice read_slice(Span bytes) {
 }
 
 // The two orders in which thunks write a slice and its shape.
-Operand read_operand(Span bytes, uint32_t slice_field, uint32_t shape_field) {
+Operand read_operand(Span bytes, uint32_t slice_field, uint32_t shape_field, bool array = true) {
   Operand operand;
   bool has_slice = false, has_shape = false;
   for (Reader r(bytes); r.next();) {
@@ -121,7 +121,7 @@ Operand read_operand(Span bytes, uint32_t slice_field, uint32_t shape_field) {
       operand.slice = read_slice(r.bytes());
       has_slice = true;
     } else if (r.field == shape_field) {
-      operand.shape = read_shape(r.bytes());
+      operand.shape = read_shape(r.bytes(), array);
       has_shape = true;
     } else {
       r.unknown("a thunk's operand");
@@ -154,8 +154,9 @@ void read_kernel(Span bytes, Thunk& thunk) {
           else if (d.field != 2) d.unknown("min_alignment");
         }
         break;
-      case 5: thunk.operands.push_back(read_operand(r.bytes(), 1, 2)); break;
-      case 6: results.push_back(read_operand(r.bytes(), 1, 2)); break;
+      // A kernel made of a whole computation lists the tuples in it too, whose tables of pointers it does not use.
+      case 5: thunk.operands.push_back(read_operand(r.bytes(), 1, 2, false)); break;
+      case 6: results.push_back(read_operand(r.bytes(), 1, 2, false)); break;
       default: r.unknown("KernelThunk");
     }
   }
@@ -182,8 +183,10 @@ void read_copy(Span bytes, Thunk& thunk) {
   }
   if (!seen[0] || !seen[1]) refuse("a copy without source or destination");
   thunk.n_arguments = 1;
-  if (!thunk.operands[0].shape.same_layout(thunk.operands[1].shape)) refuse("a copy to another layout");
-  if (thunk.operands[0].slice.size != thunk.operands[1].slice.size) refuse("a copy between different sizes");
+  const Operand& from = thunk.operands[0];
+  const Operand& to = thunk.operands[1];
+  if (from.shape.dims != to.shape.dims || from.shape.dtype != to.shape.dtype) refuse("a copy to another shape");
+  if (from.slice.size != to.slice.size || from.slice.size != from.shape.bytes) refuse("a copy of another size");
 }
 
 void read_while(Span bytes, Thunk& thunk, int depth) {

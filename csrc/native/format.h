@@ -20,13 +20,23 @@ struct Shape {
   bool same_layout(const Shape& other) const {
     return dtype == other.dtype && dims == other.dims && minor_to_major == other.minor_to_major;
   }
+  // The dimension that is the i-th fastest to vary.
+  size_t minor(size_t i) const {
+    return minor_to_major.empty() ? dims.size() - 1 - i : static_cast<size_t>(minor_to_major[i]);
+  }
 };
 
 struct Slice {
   uint64_t offset = 0;
   uint64_t size = 0;
   uint64_t allocation = 0;
+
+  bool operator==(const Slice& other) const {
+    return offset == other.offset && size == other.size && allocation == other.allocation;
+  }
 };
+
+constexpr size_t kMaxRank = 16;
 
 struct Operand {
   Slice slice;

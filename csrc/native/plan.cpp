@@ -149,7 +149,12 @@ class Planner {
   void kernel(const Thunk& thunk, uint64_t trips) {
     void* function = program_.code_.find(thunk.name);
     if (!function) refuse("no kernel " + thunk.name);
-    for (size_t i = thunk.n_arguments; i < thunk.operands.size(); ++i) check_written(thunk.operands[i].slice);
+    for (size_t i = thunk.n_arguments; i < thunk.operands.size(); ++i) {
+      // A kernel made of a whole computation lists what it only reads among its results too.
+      bool listed = false;
+      for (size_t j = 0; j < thunk.n_arguments; ++j) listed |= thunk.operands[j].slice == thunk.operands[i].slice;
+      if (!listed) check_written(thunk.operands[i].slice);
+    }
     const auto first = static_cast<uint32_t>(program_.arguments_.size());
     for (const Operand& operand : thunk.operands) argument(operand.slice);
     const Dim3 groups{thunk.workgroups[0], thunk.workgroups[1], thunk.workgroups[2]};
@@ -163,10 +168,37 @@ class Planner {
 
   void copy(const Thunk& thunk, uint64_t trips) {
     check_written(thunk.operands[1].slice);
+    const Shape& source = thunk.operands[0].shape;
+    const Shape& target = thunk.operands[1].shape;
     const uint32_t from = argument(thunk.operands[0].slice);
     argument(thunk.operands[1].slice);
-    if (thunk.operands[0].slice.size) emit(OpCode::copy, from);
     add_work(thunk, trips);
+    if (source.bytes == 0) return;
+    if (source.same_layout(target)) {
+      emit(OpCode::copy, from);
+      return;
+    }
+    Relayout relayout;
+    relayout.from = from;
+    const size_t rank = source.dims.size();
+    if (rank > kMaxRank) refuse("a copy of many dimensions");
+    uint64_t elements = 1;
+    for (int64_t d : source.dims) elements *= static_cast<uint64_t>(d);
+    relayout.width = static_cast<uint32_t>(source.bytes / elements);
+    std::vector<uint64_t> stride(rank);
+    uint64_t step = relayout.width;
+    for (size_t i = 0; i < rank; ++i) {
+      const size_t d = source.minor(i);
+      stride[d] = step;
+      step *= static_cast<uint64_t>(source.dims[d]);
+    }
+    for (size_t i = rank; i-- > 0;) {
+      const size_t d = target.minor(i);
+      relayout.dims.push_back(static_cast<uint64_t>(target.dims[d]));
+      relayout.strides.push_back(stride[d]);
+    }
+    emit(OpCode::relayout, static_cast<uint32_t>(program_.relayouts_.size()));
+    program_.relayouts_.push_back(std::move(relayout));
   }
 
   void while_loop(const Thunk& thunk, uint64_t trips) {

@@ -50,6 +50,7 @@ enum class OpCode : uint32_t {
   kernel,       // frame a
   kernel_grid,  // frame a, all its workgroups one after the other
   copy,         // argument a to argument a + 1
+  relayout,     // the same to another order of the dimensions: relayouts[a]
   count,        // counter a = table[b]
   loop,         // if counter a is zero jump to b, else decrement it
   jump,         // to a
@@ -72,6 +73,14 @@ struct Sort {
   std::vector<uint32_t> widths;
   uint64_t outer = 1, length = 1, inner = 1;
   Comparator comparator = nullptr;
+};
+
+// A copy between arrays of one shape and different layouts: destination in order, the source by strides.
+struct Relayout {
+  uint32_t from = 0;  // argument; the destination is the one after it
+  uint32_t width = 1;
+  std::vector<uint64_t> dims;     // of the destination, outermost first
+  std::vector<uint64_t> strides;  // of the source, in bytes
 };
 
 struct Limits {
@@ -127,6 +136,7 @@ class Program {
   };
 
   Context* make_context() const;
+  void run_relayout(const Relayout& relayout, const Argument* arguments) const;
   void run_sort(const Sort& sort, Context& context) const;
 
   Code code_;
@@ -139,6 +149,7 @@ class Program {
   std::vector<Temporary> temporaries_;
   std::vector<FramePlan> frames_;
   std::vector<Sort> sorts_;
+  std::vector<Relayout> relayouts_;
   std::vector<AlignedMemory> constants_;
   uint64_t temporary_bytes_ = 0;
   uint64_t scratch_bytes_ = 0;

@@ -90,6 +90,34 @@ void merge_sort(uint32_t* order, uint32_t* other, uint32_t n, const Less& less) 
 
 }  // namespace
 
+void Program::run_relayout(const Relayout& relayout, const Argument* arguments) const {
+  const auto* from = static_cast<const uint8_t*>(arguments[relayout.from].data);
+  auto* to = static_cast<uint8_t*>(arguments[relayout.from + 1].data);
+  const size_t last = relayout.dims.size() - 1;
+  const uint64_t n = relayout.dims[last], stride = relayout.strides[last];
+  const uint32_t width = relayout.width;
+  uint64_t index[kMaxRank] = {};
+  for (;;) {
+    for (uint64_t i = 0; i < n; ++i, to += width) {
+      const uint8_t* element = from + i * stride;
+      switch (width) {
+        case 4: std::memcpy(to, element, 4); break;
+        case 8: std::memcpy(to, element, 8); break;
+        default: std::memcpy(to, element, width);
+      }
+    }
+    size_t d = last;
+    for (;;) {
+      if (d == 0) return;
+      --d;
+      from += relayout.strides[d];
+      if (++index[d] < relayout.dims[d]) break;
+      from -= relayout.strides[d] * relayout.dims[d];
+      index[d] = 0;
+    }
+  }
+}
+
 void Program::run_sort(const Sort& sort, Context& context) const {
   const Argument* arrays = context.arguments.data() + sort.first;
   const auto n = static_cast<uint32_t>(sort.length);
@@ -178,6 +206,10 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
       }
       case OpCode::copy:
         std::memmove(arguments[op->a + 1].data, arguments[op->a].data, arguments[op->a].bytes);
+        ++op;
+        break;
+      case OpCode::relayout:
+        run_relayout(relayouts_[op->a], arguments);
         ++op;
         break;
       case OpCode::count:
