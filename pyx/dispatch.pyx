@@ -3,12 +3,15 @@ import functools
 import types
 
 cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, to_array
+from cyxla._engine.array cimport (
+    Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, from_memory, host_pointer, to_array,
+)
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags
@@ -16,6 +19,7 @@ from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, params_key,
 )
 from cyxla._engine.core import install_eager
+from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
 )
@@ -43,7 +47,7 @@ def install_jit(Primitive primitive, trace):
     trace_function = trace
 
 
-cdef dict counters = {"compilations": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
+cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
 
 
 def stats():
@@ -60,7 +64,9 @@ def count(str name, amount):
 cdef class Executable:
     """One compiled program on one device."""
 
-    def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=()):
+    def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=(),
+                 native="not considered"):
+        """`native` is a NativeProgram, or the reason why there is none."""
         self.execute = runner.execute
         self.consume = runner.consume
         self.handlers = list(runner.handlers)
@@ -68,15 +74,21 @@ cdef class Executable:
         self.out_avals = list(out_avals)
         self.device = device
         self.committed = committed
-        self.constants = list(constants)
+        self.constants = [device_buffer(<ArrayImpl?>array) for array in constants]
         self.kept = None if kept is None else tuple(kept)
         self.donated = tuple(donated)
+        self.execution_path = "native" if type(native) is NativeProgram else f"pjrt: {native}"
+        if type(native) is NativeProgram:
+            self.native = native
+            self.constant_arrays = list(constants)
 
     cdef list run(self, list arrays):
         """Runs the program on concrete arrays."""
         cdef Py_ssize_t i
-        cdef list buffers = list(self.constants)
-        cdef list results
+        cdef list buffers, results
+        if self.native is not None:
+            return self.run_native(arrays)
+        buffers = list(self.constants)
         if self.kept is None:
             for array in arrays:
                 buffers.append(buffer_on(self.device, <ArrayImpl>array))
@@ -92,6 +104,55 @@ cdef class Executable:
         for index in self.donated:
             (<ArrayImpl>arrays[index]).deleted_ = True
         return results
+
+    cdef list run_native(self, list arrays):
+        """Runs the program on concrete arrays, in this thread and without the runtime."""
+        cdef void* few[24]
+        cdef void** buffers = few
+        cdef Py_ssize_t i, first = self.native.n_parameters, n = self.native.n_outputs
+        cdef HostMemory memory
+        cdef ArrayImpl array
+        cdef list results = PyList_New(n)
+        if first + n > 24:
+            buffers = <void**>PyMem_Malloc((first + n) * sizeof(void*))
+            if buffers == NULL:
+                raise MemoryError()
+        try:
+            self.point_at(arrays, buffers)
+            for i in range(n):
+                memory = new_memory(self.native.sizes[first + i])
+                buffers[first + i] = memory.data
+                array = from_memory(memory, <ShapedArray>self.out_avals[i], self.device, self.committed)
+                Py_INCREF(array)
+                PyList_SET_ITEM(results, i, array)
+            self.native.call(buffers)
+        finally:
+            if buffers != few:
+                PyMem_Free(buffers)
+        for index in self.donated:
+            array = <ArrayImpl>arrays[index]
+            if array.buffer_ is not None:
+                array.buffer_.delete()
+            array.buffer_ = None
+            array.host_ = None
+            array.deleted_ = True
+        return results
+
+    cdef int point_at(self, list arrays, void** buffers) except -1:
+        """Writes the addresses of constants and arguments."""
+        cdef Py_ssize_t i = 0
+        for array in self.constant_arrays:
+            buffers[i] = host_pointer(<ArrayImpl>array)
+            i += 1
+        if self.kept is None:
+            for array in arrays:
+                buffers[i] = host_pointer(<ArrayImpl>array)
+                i += 1
+        else:
+            for index in self.kept:
+                buffers[i] = host_pointer(<ArrayImpl>arrays[index])
+                i += 1
+        return 0
 
     def call(self, arrays):
         return self.run([to_array(a) for a in arrays])

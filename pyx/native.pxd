@@ -1,4 +1,5 @@
 # Programs run in this process, without PJRT, and the memory that they read and write.
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
@@ -33,6 +34,9 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         cbool open_ended
         size_t n_thunks
 
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
 cdef class HostMemory:
     cdef void* data
     cdef Py_ssize_t size
@@ -41,6 +45,7 @@ cdef class HostMemory:
 cdef HostMemory new_memory(Py_ssize_t size)
 cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
 
+@cython.final
 cdef class NativeProgram:
     cdef Program* program
     cdef readonly Py_ssize_t n_parameters

@@ -11,8 +11,6 @@ cdef uint64_t LENGTHY = 1 << 16
 cdef Limits limits
 
 
-@cython.final
-@cython.freelist(64)
 cdef class HostMemory:
     """Memory aligned to 64 bytes; as a buffer, read-only bytes."""
 
@@ -70,7 +68,6 @@ cdef HostMemory memory_of(object value):
     return memory
 
 
-@cython.final
 cdef class NativeProgram:
     """An XLA:CPU executable, loaded into this process. Made by `load`."""
 
