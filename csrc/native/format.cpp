@@ -585,7 +585,7 @@ void fill_constants(const Assignment& assignment, const Module& module, Executab
   for (size_t i = 0; i < out.allocations.size(); ++i) {
     Allocation& allocation = out.allocations[i];
     if (!allocation.constant) continue;
-    if (allocation.size > (uint64_t{1} << 28)) refuse("a constant too large");
+    if (allocation.size > (uint64_t{1} << 24)) refuse("large: a constant of many bytes");
     if (assignment.held[i].empty()) refuse("a constant without a value");
     std::vector<uint8_t> value(allocation.size);
     for (uint64_t buffer : assignment.held[i]) {
