@@ -265,6 +265,53 @@ void read_sort(Span bytes, Thunk& thunk) {
   if (first.dims[thunk.dimension] > INT32_MAX) refuse("a sort too large");
 }
 
+void read_dot_dimensions(Span bytes, Thunk& thunk) {
+  for (Reader r(bytes); r.next();) {
+    switch (r.field) {
+      case 1: case 2: numbers(r, thunk.contracting[r.field - 1]); break;
+      case 3: case 4: numbers(r, thunk.batch[r.field - 3]); break;
+      default: r.unknown("DotDimensionNumbers");
+    }
+  }
+}
+
+void read_dot(Span bytes, Thunk& thunk) {
+  thunk.operands.resize(3);
+  int seen = 0;
+  for (Reader r(bytes); r.next();) {
+    switch (r.field) {
+      case 1: read_dot_dimensions(r.bytes(), thunk); break;
+      case 2: case 3: case 4:
+        thunk.operands[r.field - 2] = read_operand(r.bytes(), 2, 1);
+        seen |= 1 << (r.field - 2);
+        break;
+      default: r.unknown("DotThunk");
+    }
+  }
+  if (seen != 7) refuse("an incomplete dot");
+  thunk.n_arguments = 2;
+}
+
+// What a fusion computes is in the HLO module: find_products() looks it up.
+void read_library_fusion(Span bytes, Thunk& thunk) {
+  std::vector<Operand> results;
+  for (Reader r(bytes); r.next();) {
+    switch (r.field) {
+      case 1:
+        for (Reader o(r.bytes()); o.next();)
+          if (o.field != 1) o.unknown("a fusion's options");  // 1: it may use threads
+        break;
+      case 2: thunk.instruction = static_cast<int64_t>(r.number()); break;
+      case 3: thunk.operands.push_back(read_operand(r.bytes(), 2, 1)); break;
+      case 4: results.push_back(read_operand(r.bytes(), 2, 1)); break;
+      default: r.unknown("YnnFusionThunk");
+    }
+  }
+  thunk.n_arguments = thunk.operands.size();
+  if (results.size() != 1 || thunk.instruction < 0) refuse("a library fusion of an unknown form");
+  thunk.operands.push_back(std::move(results[0]));
+}
+
 Thunk read_thunk(Span bytes, int depth) {
   Thunk thunk;
   std::string kind;
@@ -288,6 +335,14 @@ Thunk read_thunk(Span bytes, int depth) {
       case 5:
         thunk.kind = Kind::sort;
         read_sort(r.bytes(), thunk);
+        break;
+      case 7:
+        thunk.kind = Kind::dot;
+        read_dot(r.bytes(), thunk);
+        break;
+      case 21:
+        thunk.kind = Kind::dot;
+        read_library_fusion(r.bytes(), thunk);
         break;
       case 10:
         thunk.kind = Kind::while_;
@@ -326,6 +381,8 @@ struct Instruction {
   Span literal;
   bool has_literal = false;
   int64_t tuple_index = 0;
+  int64_t parameter = 0;
+  Span dot_dimensions;
   std::vector<int64_t> operands;
   std::vector<int64_t> called;
 };
@@ -355,6 +412,8 @@ Module read_module(Span bytes) {
               instruction.literal = i.bytes();
               instruction.has_literal = true;
               break;
+            case 9: instruction.parameter = static_cast<int64_t>(i.number()); break;
+            case 30: instruction.dot_dimensions = i.bytes(); break;
             case 13: instruction.tuple_index = static_cast<int64_t>(i.number()); break;
             case 35: number = static_cast<int64_t>(i.number()); break;
             case 36: numbers(i, instruction.operands); break;
@@ -656,6 +715,37 @@ void find_outputs(const Assignment& assignment, const Module& module, bool tuple
   }
 }
 
+// Fusions for XLA's libraries: those that are nothing but a matrix product become one.
+void find_products(std::vector<Thunk>& thunks, const Module& module) {
+  for (Thunk& thunk : thunks) {
+    for (auto& sequence : thunk.sequences) find_products(sequence, module);
+    if (thunk.kind != Kind::dot || thunk.instruction < 0) continue;
+    auto at = [&](int64_t id) -> const Instruction& {
+      auto found = module.instructions.find(id);
+      if (found == module.instructions.end()) refuse("a fusion that is nowhere");
+      return found->second;
+    };
+    const Instruction& fusion = at(thunk.instruction);
+    if (fusion.opcode != "fusion" || fusion.called.size() != 1) refuse("thunk ynn-fusion");
+    auto root = module.roots.find(fusion.called[0]);
+    if (root == module.roots.end()) refuse("a fusion that is nowhere");
+    const Instruction& dot = at(root->second);
+    if (dot.opcode != "dot" || dot.operands.size() != 2) refuse("thunk ynn-fusion of " + dot.opcode);
+    read_dot_dimensions(dot.dot_dimensions, thunk);
+    std::vector<Operand> operands;
+    for (int64_t id : dot.operands) {
+      const Instruction& operand = at(id);
+      if (operand.opcode != "parameter") refuse("thunk ynn-fusion of " + operand.opcode + " and dot");
+      if (operand.parameter < 0 || static_cast<size_t>(operand.parameter) >= thunk.n_arguments)
+        refuse("a fusion of other parameters");
+      operands.push_back(thunk.operands[static_cast<size_t>(operand.parameter)]);
+    }
+    operands.push_back(thunk.operands.back());
+    thunk.operands = std::move(operands);
+    thunk.n_arguments = 2;
+  }
+}
+
 void check_slice(const Slice& slice, const Executable& executable) {
   if (slice.allocation >= executable.allocations.size()) refuse("a slice of no allocation");
   const Allocation& allocation = executable.allocations[slice.allocation];
@@ -730,6 +820,7 @@ Executable parse(Span serialized) {
     if (allocation.constant || allocation.thread_local_) refuse("a parameter that is a constant");
   }
   out.thunks = read_sequence(thunk_bytes, 0);
+  find_products(out.thunks, module);
   check_thunks(out.thunks, out);
   return out;
 }

@@ -64,7 +64,9 @@ struct Thunk {
   Slice selector;                       // while: the condition's result; conditional: the branch index
   int64_t trip_count = -1;              // -1: not known
   int64_t dimension = 0;                // sort
-  std::vector<int64_t> contracting[2];  // dot
+  std::vector<int64_t> contracting[2];  // dot: dimensions of its two operands
+  std::vector<int64_t> batch[2];
+  int64_t instruction = -1;             // the fusion that says what a step for one of XLA's libraries computes
 };
 
 struct Executable {

@@ -1,8 +1,10 @@
 // From the description of an executable to a Program: thunks become bytecode, control flow jumps, and every operand
 // an entry of the argument table that is a constant, a temporary, or patched at each call.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "native/pool.h"
 #include "native/program.h"
@@ -141,6 +143,7 @@ class Planner {
         case Kind::while_: while_loop(thunk, trips); break;
         case Kind::conditional: conditional(thunk, trips); break;
         case Kind::sort: sort(thunk, trips); break;
+        case Kind::dot: product(thunk, trips); break;
         default: refuse("a thunk of unknown kind");
       }
     }
@@ -267,6 +270,113 @@ class Planner {
     if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");
     emit(OpCode::sort, static_cast<uint32_t>(program_.sorts_.size()));
     program_.sorts_.push_back(std::move(sort));
+  }
+
+  // The distance, in elements, between neighbours along each dimension.
+  static std::vector<int64_t> strides_of(const Shape& shape) {
+    std::vector<int64_t> strides(shape.dims.size());
+    int64_t step = 1;
+    for (size_t i = 0; i < strides.size(); ++i) {
+      const size_t d = shape.minor(i);
+      strides[d] = step;
+      step *= shape.dims[d];
+    }
+    return strides;
+  }
+
+  // The one dimension that is neither contracted nor a batch's; -1: there is none.
+  static int64_t free_dimension(const Thunk& thunk, int side) {
+    const Shape& shape = thunk.operands[side].shape;
+    std::vector<bool> taken(shape.dims.size());
+    for (const auto* list : {&thunk.contracting[side], &thunk.batch[side]}) {
+      for (int64_t d : *list) {
+        if (d < 0 || static_cast<size_t>(d) >= taken.size() || taken[d]) refuse("a dot of strange dimensions");
+        taken[d] = true;
+      }
+    }
+    int64_t found = -1;
+    for (size_t d = 0; d < taken.size(); ++d) {
+      if (taken[d]) continue;
+      if (found >= 0) refuse("a dot of more than one free dimension");
+      found = static_cast<int64_t>(d);
+    }
+    return found;
+  }
+
+  void product(const Thunk& thunk, uint64_t trips) {
+    if (!products_supported()) refuse("a dot on this processor");
+    const Shape& a = thunk.operands[0].shape;
+    const Shape& b = thunk.operands[1].shape;
+    const Shape& c = thunk.operands[2].shape;
+    if (a.dtype != b.dtype || a.dtype != c.dtype || (a.dtype != 11 && a.dtype != 12))
+      refuse("a dot of dtype " + std::to_string(a.dtype));
+    if (thunk.contracting[0].size() != 1 || thunk.contracting[1].size() != 1 ||
+        thunk.batch[0].size() != thunk.batch[1].size() || thunk.batch[0].size() > kMaxRank)
+      refuse("a dot of strange dimensions");
+    if (a.bytes == 0 || b.bytes == 0 || c.bytes == 0) refuse("an empty dot");
+    const int64_t free_a = free_dimension(thunk, 0), free_b = free_dimension(thunk, 1);
+    const auto strides_a = strides_of(a), strides_b = strides_of(b), strides_c = strides_of(c);
+    const size_t n_batch = thunk.batch[0].size();
+    if (c.dims.size() != n_batch + (free_a >= 0) + (free_b >= 0)) refuse("a dot of another result");
+    Product out;
+    out.wide = a.dtype == 12;
+    for (size_t i = 0; i < n_batch; ++i) {
+      const int64_t da = thunk.batch[0][i], db = thunk.batch[1][i];
+      if (a.dims[da] != b.dims[db] || a.dims[da] != c.dims[i]) refuse("a dot of another result");
+      out.batches.push_back({c.dims[i], strides_a[da], strides_b[db], strides_c[i]});
+    }
+    const int64_t ka = thunk.contracting[0][0], kb = thunk.contracting[1][0];
+    if (a.dims[ka] != b.dims[kb]) refuse("a dot of different lengths");
+    out.k = a.dims[ka];
+    out.a_k = strides_a[ka];
+    out.b_k = strides_b[kb];
+    int64_t c_n = 1;
+    if (free_a >= 0) {
+      if (c.dims[n_batch] != a.dims[free_a]) refuse("a dot of another result");
+      out.m = a.dims[free_a];
+      out.a_m = strides_a[free_a];
+      out.c_m = strides_c[n_batch];
+    }
+    if (free_b >= 0) {
+      if (c.dims.back() != b.dims[free_b]) refuse("a dot of another result");
+      out.n = b.dims[free_b];
+      out.b_n = strides_b[free_b];
+      c_n = strides_c.back();
+    }
+    for (size_t i = 0; i < 2; ++i) check_written_apart(thunk.operands[i].slice, thunk.operands[2].slice);
+    check_written(thunk.operands[2].slice);
+    out.a = argument(thunk.operands[0].slice);
+    out.b = argument(thunk.operands[1].slice);
+    out.c = argument(thunk.operands[2].slice);
+    if (out.n > 1 && c_n != 1) {
+      // The transposed product, whose result is contiguous along its rows.
+      if (out.m > 1 && out.c_m != 1) refuse("a dot to another layout");
+      std::swap(out.a, out.b);
+      std::swap(out.m, out.n);
+      std::swap(out.a_m, out.b_n);
+      std::swap(out.a_k, out.b_k);
+      out.c_m = c_n;
+      for (auto& batch : out.batches) std::swap(batch.a, batch.b);
+    }
+    uint64_t multiplications = 1;
+    for (const auto& batch : out.batches)
+      multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(batch.size));
+    for (int64_t size : {out.m, out.n, out.k})
+      multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(size));
+    if (multiplications > limits_.product)
+      refuse("large: a product of " + std::to_string(multiplications) + " multiplications");
+    add_work(thunk, trips);
+    program_.work = saturating_add(program_.work, saturating_multiply(multiplications / 2, trips));
+    program_.scratch_bytes_ = std::max<uint64_t>(program_.scratch_bytes_, out.scratch_bytes() + kAlignment);
+    emit(OpCode::product, static_cast<uint32_t>(program_.products_.size()));
+    program_.products_.push_back(std::move(out));
+  }
+
+  // A product writes its result while it still reads its operands.
+  static void check_written_apart(const Slice& read, const Slice& written) {
+    if (read.allocation == written.allocation && read.offset < written.offset + written.size &&
+        written.offset < read.offset + read.size)
+      refuse("a dot in place");
   }
 
   const Executable& executable_;

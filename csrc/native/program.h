@@ -9,6 +9,7 @@
 
 #include "native/elf.h"
 #include "native/format.h"
+#include "native/product.h"
 
 namespace cyxla::native {
 
@@ -58,6 +59,7 @@ enum class OpCode : uint32_t {
   choose,       // jump to table[b + i], i of c: the int32 in argument a
   choose_bool,  // jump to table[b] if the bool in argument a is true, else to table[b + 1]
   sort,         // sorts[a]
+  product,      // products[a]
   end,
 };
 
@@ -87,6 +89,7 @@ struct Limits {
   uint64_t work = uint64_t{1} << 20;         // bytes that the thunks of a call read and write
   uint64_t grid_work = uint64_t{1} << 17;    // the same for a kernel that XLA would spread over threads
   uint64_t temporaries = uint64_t{1} << 24;  // bytes
+  uint64_t product = uint64_t{1} << 18;      // multiplications of one matrix product
 };
 
 class Program {
@@ -150,6 +153,7 @@ class Program {
   std::vector<FramePlan> frames_;
   std::vector<Sort> sorts_;
   std::vector<Relayout> relayouts_;
+  std::vector<Product> products_;
   std::vector<AlignedMemory> constants_;
   uint64_t temporary_bytes_ = 0;
   uint64_t scratch_bytes_ = 0;

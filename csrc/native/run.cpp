@@ -244,6 +244,13 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
         run_sort(sorts_[op->a], context);
         ++op;
         break;
+      case OpCode::product: {
+        const Product& product = products_[op->a];
+        product.run(arguments[product.a].data, arguments[product.b].data, arguments[product.c].data,
+                    context.scratch.get());
+        ++op;
+        break;
+      }
       case OpCode::end: return true;
     }
   }

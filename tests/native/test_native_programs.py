@@ -137,3 +137,47 @@ def test_what_is_left_to_pjrt_says_why(function, args, reason):
     native, _ = both_ways(function, args)
     assert native.execution_path.startswith("pjrt: ")
     assert reason in native.execution_path
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "left", "right"),
+    [
+        ("ij,jk->ik", (4, 4), (4, 4)),
+        ("ij,jk->ik", (8, 8), (8, 8)),
+        ("ij,jk->ik", (7, 13), (13, 33)),
+        ("ij,jk->ik", (32, 64), (64, 10)),
+        ("ij,kj->ik", (9, 17), (18, 17)),
+        ("ji,jk->ik", (17, 9), (17, 18)),
+        ("ji,kj->ki", (17, 9), (18, 17)),
+        ("bij,bjk->bik", (3, 8, 8), (3, 8, 8)),
+        ("ij,j->i", (9, 17), (17,)),
+        ("i,ij->j", (9,), (9, 17)),
+        ("i,i->", (40,), (40,)),
+        ("i,j->ij", (5,), (7,)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products(subscripts, left, right, dtype):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(left).astype(dtype), rng.standard_normal(right).astype(dtype)
+    with cyxla._core.config.enable_x64(dtype == "float64"):
+        native, pjrt = both_ways(lambda a, b: jnp.einsum(subscripts, a, b), (a, b))
+        assert native.execution_path == "native"
+        rtol = 1e-5 if dtype == "float32" else 1e-13
+        np.testing.assert_allclose(native(a, b), pjrt(a, b), rtol, rtol)
+        np.testing.assert_allclose(native(a, b), np.einsum(subscripts, a.astype(float), b.astype(float)), rtol, rtol)
+
+
+def test_products_of_odd_numbers():
+    a, b = np.ones((4, 4), f32), np.full((4, 4), 1e-39, f32)
+    a[0, 0], a[1, 1], a[2, 2] = np.nan, np.inf, 1e30
+    native, pjrt = both_ways(lambda a, b: a @ b, (a, b))
+    assert native.execution_path == "native"
+    np.testing.assert_array_equal(native(a, b), pjrt(a, b))
+    np.testing.assert_array_equal(native(b, a), pjrt(b, a))
+
+
+def test_large_products_are_left_to_pjrt():
+    a = np.ones((128, 128), f32)
+    native, _ = both_ways(lambda a: a @ a, (a,))
+    assert native.execution_path == "pjrt: large: a product of 2097152 multiplications"
