@@ -1,4 +1,6 @@
 # How a call runs: from arguments to a compiled program and back, with nothing in between but one table lookup.
+from cpython.object cimport PyObject
+
 from cyxla._engine.core cimport ClosedJaxpr
 from cyxla._engine.native cimport NativeProgram
 from cyxla._engine.pytree cimport TreeDef
@@ -19,8 +21,8 @@ cdef class Executable:
     cdef NativeProgram native    # the program for this process; None: it runs through the runtime
     cdef list constant_arrays    # the constants as it takes them
     cdef list run(self, list arrays)
-    cdef list run_native(self, list arrays)
-    cdef int point_at(self, list arrays, void** buffers) except -1
+    cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays)
+    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1
 
 cdef class EagerCall:
     cdef tuple avals

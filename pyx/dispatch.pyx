@@ -28,6 +28,7 @@ from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vec
 cdef extern from *:
     PyTypeObject* Py_TYPE(object)
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
+    PyObject** PySequence_Fast_ITEMS(list)
 
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
@@ -81,13 +82,15 @@ cdef class Executable:
         if type(native) is NativeProgram:
             self.native = native
             self.constant_arrays = list(constants)
+            if (<NativeProgram>native).n_outputs != len(self.out_avals):
+                raise ValueError("a native program with other results")
 
     cdef list run(self, list arrays):
         """Runs the program on concrete arrays."""
         cdef Py_ssize_t i
         cdef list buffers, results
         if self.native is not None:
-            return self.run_native(arrays)
+            return self.run_native(PySequence_Fast_ITEMS(arrays), len(arrays))
         buffers = list(self.constants)
         if self.kept is None:
             for array in arrays:
@@ -105,20 +108,27 @@ cdef class Executable:
             (<ArrayImpl>arrays[index]).deleted_ = True
         return results
 
-    cdef list run_native(self, list arrays):
+    cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays):
         """Runs the program on concrete arrays, in this thread and without the runtime."""
         cdef void* few[24]
         cdef void** buffers = few
         cdef Py_ssize_t i, first = self.native.n_parameters, n = self.native.n_outputs
         cdef HostMemory memory
         cdef ArrayImpl array
-        cdef list results = PyList_New(n)
+        cdef list results
+        cdef list held = None
+        if first != len(self.constant_arrays) + (n_arrays if self.kept is None else len(self.kept)):
+            raise TypeError(f"the program takes {first} arrays, but was called with {n_arrays}")
+        results = PyList_New(n)
         if first + n > 24:
             buffers = <void**>PyMem_Malloc((first + n) * sizeof(void*))
             if buffers == NULL:
                 raise MemoryError()
         try:
-            self.point_at(arrays, buffers)
+            self.point_at(arrays, n_arrays, buffers)
+            if self.native.lengthy:
+                # Other threads run meanwhile, and may delete an argument.
+                held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
             for i in range(n):
                 memory = new_memory(self.native.sizes[first + i])
                 buffers[first + i] = memory.data
@@ -130,7 +140,8 @@ cdef class Executable:
             if buffers != few:
                 PyMem_Free(buffers)
         for index in self.donated:
-            array = <ArrayImpl>arrays[index]
+            i = index
+            array = <ArrayImpl>arrays[i]
             if array.buffer_ is not None:
                 array.buffer_.delete()
             array.buffer_ = None
@@ -138,20 +149,20 @@ cdef class Executable:
             array.deleted_ = True
         return results
 
-    cdef int point_at(self, list arrays, void** buffers) except -1:
+    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1:
         """Writes the addresses of constants and arguments."""
-        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t i
         for array in self.constant_arrays:
-            buffers[i] = host_pointer(<ArrayImpl>array)
-            i += 1
+            buffers[0] = host_pointer(<ArrayImpl>array)
+            buffers += 1
         if self.kept is None:
-            for array in arrays:
-                buffers[i] = host_pointer(<ArrayImpl>array)
-                i += 1
+            for i in range(n_arrays):
+                buffers[i] = host_pointer(<ArrayImpl>arrays[i])
         else:
             for index in self.kept:
-                buffers[i] = host_pointer(<ArrayImpl>arrays[index])
-                i += 1
+                i = index
+                buffers[0] = host_pointer(<ArrayImpl>arrays[i])
+                buffers += 1
         return 0
 
     def call(self, arrays):
@@ -381,6 +392,8 @@ cdef bint matches(Entry entry, Flat* flat):
 
 
 cdef object run_flat(Entry entry, Flat* flat):
+    if entry.executable.native is not None:
+        return unflatten(entry.out_tree, entry.executable.run_native(flat.leaves, flat.n_leaves))
     cdef list arrays = PyList_New(flat.n_leaves)
     cdef Py_ssize_t i
     for i in range(flat.n_leaves):

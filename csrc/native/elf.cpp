@@ -2,6 +2,8 @@
 // their own; the tables for unwinding are left out, as no exception passes through a kernel.
 #include "native/elf.h"
 
+#if defined(__linux__)
+
 #include <elf.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -180,3 +182,13 @@ void Code::load(const std::vector<Span>& files) {
 }
 
 }  // namespace cyxla::native
+
+#else
+
+namespace cyxla::native {
+Code::~Code() = default;
+void* Code::find(const std::string&) const { return nullptr; }
+void Code::load(const std::vector<Span>&) { refuse("this platform"); }
+}  // namespace cyxla::native
+
+#endif

@@ -1,7 +1,6 @@
 // From the description of an executable to a Program: thunks become bytecode, control flow jumps, and every operand
 // an entry of the argument table that is a constant, a temporary, or patched at each call.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -17,21 +16,18 @@ constexpr size_t kMaxArguments = 1000000;
 constexpr uint64_t kUnknownTrips = 64;  // how long a loop without trip count is taken to be
 
 uint64_t saturating_multiply(uint64_t a, uint64_t b) {
-  uint64_t out;
-  return __builtin_mul_overflow(a, b, &out) ? UINT64_MAX : out;
+  return b && a > UINT64_MAX / b ? UINT64_MAX : a * b;
 }
 uint64_t saturating_add(uint64_t a, uint64_t b) {
-  uint64_t out;
-  return __builtin_add_overflow(a, b, &out) ? UINT64_MAX : out;
+  return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
 }  // namespace
 
-void FreeAligned::operator()(void* memory) const { std::free(memory); }
+void FreeAligned::operator()(void* memory) const { aligned_free(memory); }
 
 AlignedMemory allocate_aligned(size_t size) {
-  const size_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
-  void* memory = std::aligned_alloc(kAlignment, rounded ? rounded : kAlignment);
+  void* memory = aligned_allocate(size);
   if (!memory) throw std::bad_alloc();
   return AlignedMemory(static_cast<uint8_t*>(memory));
 }
@@ -265,6 +261,8 @@ class Planner {
     }
     add_work(thunk, trips);
     if (shape.bytes == 0) return;
+    const uint64_t elements = sort.outer * sort.length * sort.inner;
+    if (elements > limits_.sort) refuse("large: a sort of " + std::to_string(elements) + " elements");
     // Two lists of indices and one line of elements.
     program_.scratch_bytes_ = std::max(program_.scratch_bytes_, sort.length * (8 + uint64_t{widest}) + kAlignment);
     if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");

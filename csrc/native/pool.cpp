@@ -4,6 +4,10 @@
 
 #include <cstdlib>
 
+#ifdef _WIN32
+#include <malloc.h>
+#endif
+
 namespace cyxla::native {
 namespace {
 
@@ -21,17 +25,33 @@ struct List {
 List lists[kMaxShift - kMinShift + 1];
 
 inline int size_class(size_t size) {
-  if (size <= (size_t{1} << kMinShift)) return 0;
-  return 64 - __builtin_clzll(size - 1) - kMinShift;
+  int index = 0;
+  while (size > (size_t{1} << (index + kMinShift))) ++index;
+  return index;
 }
 
 }  // namespace
 
+void* aligned_allocate(size_t size) {
+  if (size > SIZE_MAX - kAlignment) return nullptr;
+  const size_t rounded = size ? (size + kAlignment - 1) / kAlignment * kAlignment : kAlignment;
+#ifdef _WIN32
+  return _aligned_malloc(rounded, kAlignment);
+#else
+  return std::aligned_alloc(kAlignment, rounded);
+#endif
+}
+
+void aligned_free(void* memory) {
+#ifdef _WIN32
+  _aligned_free(memory);
+#else
+  std::free(memory);
+#endif
+}
+
 void* pool_allocate(size_t size) {
-  if (size > (size_t{1} << kMaxShift)) {
-    if (size > SIZE_MAX - kAlignment) return nullptr;
-    return std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment);
-  }
+  if (size > (size_t{1} << kMaxShift)) return aligned_allocate(size);
   const int index = size_class(size);
   List& list = lists[index];
   const size_t rounded = size_t{1} << (index + kMinShift);
@@ -40,7 +60,7 @@ void* pool_allocate(size_t size) {
     list.bytes -= rounded;
     return block;
   }
-  return std::aligned_alloc(kAlignment, rounded);
+  return aligned_allocate(rounded);
 }
 
 void pool_free(void* memory, size_t size) {
@@ -57,7 +77,7 @@ void pool_free(void* memory, size_t size) {
       return;
     }
   }
-  std::free(memory);
+  aligned_free(memory);
 }
 
 size_t pool_idle_bytes() {
@@ -70,7 +90,7 @@ void pool_trim() {
   for (List& list : lists) {
     while (Block* block = list.first) {
       list.first = block->next;
-      std::free(block);
+      aligned_free(block);
     }
     list.bytes = 0;
   }

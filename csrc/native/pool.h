@@ -9,6 +9,10 @@ namespace cyxla::native {
 
 constexpr size_t kAlignment = 64;
 
+// From the system, without lists; nullptr where there is no memory. `size` may be 0.
+void* aligned_allocate(size_t size);
+void aligned_free(void* memory);
+
 // nullptr where there is no memory. `size` may be 0.
 void* pool_allocate(size_t size);
 void pool_free(void* memory, size_t size);

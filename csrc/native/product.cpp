@@ -2,7 +2,7 @@
 // where its rows are not contiguous.
 #include "native/product.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>
 
 #pragma GCC push_options

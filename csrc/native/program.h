@@ -89,6 +89,7 @@ struct Limits {
   uint64_t work = uint64_t{1} << 20;         // bytes that the thunks of a call read and write
   uint64_t grid_work = uint64_t{1} << 17;    // the same for a kernel that XLA would spread over threads
   uint64_t temporaries = uint64_t{1} << 24;  // bytes
+  uint64_t sort = 2048;                      // elements; XLA's sort calls no comparator where it is a plain one
   uint64_t product = uint64_t{1} << 18;      // multiplications of one matrix product
 };
 

@@ -2,6 +2,8 @@
 // linker did for it, with dlvsym.
 #include "native/symbols.h"
 
+#if defined(__linux__)
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
@@ -117,3 +119,11 @@ void* runtime_symbol(const std::string& name) {
 }
 
 }  // namespace cyxla::native
+
+#else
+
+namespace cyxla::native {
+void* runtime_symbol(const std::string&) { return nullptr; }
+}  // namespace cyxla::native
+
+#endif
