@@ -1,6 +1,7 @@
 # The array type that users see. Array is the base of everything array-like and alone has the operators; ArrayImpl is
 # the concrete array, Tracer (core.pxd) the abstract one.
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.native cimport HostMemory
 
 cdef enum Op:
     ADD, SUB, MUL, TRUEDIV, FLOORDIV, MOD, DIVMOD, POW, MATMUL
@@ -16,7 +17,7 @@ cdef class Array:
 
 cdef class ArrayImpl(Array):
     cdef object buffer_      # jaxlib's array, or None while the value lives on the host only
-    cdef object host_        # a read-only numpy array, or None while the value lives on the device only
+    cdef object host_        # a read-only numpy array or a HostMemory, or None while the value lives on the device only
     cdef object device_      # None: the default device
     cdef bint committed_
     cdef bint deleted_
@@ -25,6 +26,8 @@ cdef class ArrayImpl(Array):
 
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
+cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed)
+cdef void* host_pointer(ArrayImpl array) except NULL    # memory aligned to 64 bytes, made on demand and kept
 cdef object device_buffer(ArrayImpl array)          # jaxlib's array of it, made on demand and kept
 cdef object copy_to_device(object buffer, object device)
 cdef object host_value(ArrayImpl array)             # numpy array of it, made on demand and kept

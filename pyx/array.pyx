@@ -11,6 +11,7 @@ from cyxla._engine.dtypes cimport (
     BOOL, EXTENDED, FLOAT0, canonicalize_code, code_dtype, dtype_code, info, scalar_code,
     KIND_SIGNED, KIND_UNSIGNED,
 )
+from cyxla._engine.native cimport HostMemory, memory_of
 
 cdef extern from *:
     """
@@ -419,12 +420,37 @@ cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint 
     return array
 
 
+cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed):
+    cdef ArrayImpl array = ArrayImpl.__new__(ArrayImpl)
+    array.aval = aval
+    array.host_ = memory
+    array.device_ = device
+    array.committed_ = committed
+    return array
+
+
+cdef void* host_pointer(ArrayImpl array) except NULL:
+    if type(array.host_) is not HostMemory or array.deleted_:
+        array.host_ = memory_of(host_value(array))
+    return (<HostMemory>array.host_).data
+
+
+cdef object memory_value(ArrayImpl array):
+    """The numpy array over the memory of an array."""
+    cdef HostMemory memory = <HostMemory>array.host_
+    if memory.owner is not None:
+        return memory.owner
+    aval = array.aval.physical() if array.aval.code >= EXTENDED else array.aval
+    array.host_ = ndarray(aval.shape, aval.dtype, memory)
+    return array.host_
+
+
 cdef object device_buffer(ArrayImpl array):
     if array.buffer_ is None or array.deleted_:
         check_alive(array)
         if array.device_ is None:
             array.device_ = runtime().default_device()
-        host = array.host_ if array.aval.code != FLOAT0 else np.zeros(array.aval.shape, bool)
+        host = host_value(array) if array.aval.code != FLOAT0 else np.zeros(array.aval.shape, bool)
         array.buffer_ = runtime().host_to_device(host, array.device_)
     return array.buffer_
 
@@ -441,6 +467,8 @@ cdef object host_value(ArrayImpl array):
             array.host_ = None
             check_alive(array)
         array.host_ = runtime().device_to_host(array.buffer_)
+    elif type(array.host_) is HostMemory:
+        return memory_value(array)
     return array.host_
 
 

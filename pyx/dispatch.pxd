@@ -1,5 +1,8 @@
 # How a call runs: from arguments to a compiled program and back, with nothing in between but one table lookup.
+from cpython.object cimport PyObject
+
 from cyxla._engine.core cimport ClosedJaxpr
+from cyxla._engine.native cimport NativeProgram
 from cyxla._engine.pytree cimport TreeDef
 from cyxla._engine.vectorcall cimport vectorcallfunc
 
@@ -14,7 +17,12 @@ cdef class Executable:
     cdef list constants          # buffers passed before the arguments
     cdef tuple kept              # indices of the arguments the program takes; None: all
     cdef tuple donated           # indices of arguments whose buffers the program may reuse
+    cdef readonly str execution_path     # 'native', or 'pjrt: ' and the reason
+    cdef NativeProgram native    # the program for this process; None: it runs through the runtime
+    cdef list constant_arrays    # the constants as it takes them
     cdef list run(self, list arrays)
+    cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays)
+    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1
 
 cdef class EagerCall:
     cdef tuple avals

@@ -5,12 +5,15 @@ import types
 import numpy as np
 
 cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, own, to_array
+from cyxla._engine.array cimport (
+    Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, from_memory, host_pointer, own, to_array,
+)
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags
@@ -20,6 +23,7 @@ from cyxla._engine.core cimport (
 )
 from cyxla._engine.dtypes cimport FLOAT0
 from cyxla._engine.dtypes import float0
+from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
 )
@@ -28,6 +32,7 @@ from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vec
 cdef extern from *:
     PyTypeObject* Py_TYPE(object)
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
+    PyObject** PySequence_Fast_ITEMS(list)
 
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
@@ -47,7 +52,7 @@ def install_jit(Primitive primitive, trace):
     trace_function = trace
 
 
-cdef dict counters = {"compilations": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
+cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
 
 
 def stats():
@@ -64,7 +69,9 @@ def count(str name, amount):
 cdef class Executable:
     """One compiled program on one device."""
 
-    def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=()):
+    def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=(),
+                 native="not considered"):
+        """`native` is a NativeProgram, or the reason why there is none."""
         self.execute = runner.execute
         self.consume = runner.consume
         self.handlers = list(runner.handlers)
@@ -72,17 +79,25 @@ cdef class Executable:
         self.out_avals = list(out_avals)
         self.device = device
         self.committed = committed
-        self.constants = list(constants)
+        self.constants = [device_buffer(<ArrayImpl?>array) for array in constants]
         self.kept = None if kept is None else tuple(kept)
         self.donated = tuple(donated)
+        self.execution_path = "native" if type(native) is NativeProgram else f"pjrt: {native}"
+        if type(native) is NativeProgram:
+            self.native = native
+            self.constant_arrays = list(constants)
+            if (<NativeProgram>native).n_outputs != len(self.out_avals):
+                raise ValueError("a native program with other results")
 
     cdef list run(self, list arrays):
         """Runs the program on concrete arrays."""
         cdef Py_ssize_t i
-        cdef list buffers = list(self.constants)
-        cdef list results
+        cdef list buffers, results
         for index in self.donated:
             arrays[index] = own(<Array>arrays[index])
+        if self.native is not None:
+            return self.run_native(PySequence_Fast_ITEMS(arrays), len(arrays))
+        buffers = list(self.constants)
         if self.kept is None:
             for array in arrays:
                 buffers.append(buffer_on(self.device, <ArrayImpl>array))
@@ -101,6 +116,63 @@ cdef class Executable:
         for index in self.donated:
             (<ArrayImpl>arrays[index]).deleted_ = True
         return results
+
+    cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays):
+        """Runs the program on concrete arrays, in this thread and without the runtime."""
+        cdef void* few[24]
+        cdef void** buffers = few
+        cdef Py_ssize_t i, first = self.native.n_parameters, n = self.native.n_outputs
+        cdef HostMemory memory
+        cdef ArrayImpl array
+        cdef list results
+        cdef list held = None
+        if first != len(self.constant_arrays) + (n_arrays if self.kept is None else len(self.kept)):
+            raise TypeError(f"the program takes {first} arrays, but was called with {n_arrays}")
+        results = PyList_New(n)
+        if first + n > 24:
+            buffers = <void**>PyMem_Malloc((first + n) * sizeof(void*))
+            if buffers == NULL:
+                raise MemoryError()
+        try:
+            self.point_at(arrays, n_arrays, buffers)
+            if self.native.lengthy:
+                # Other threads run meanwhile, and may delete an argument.
+                held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
+            for i in range(n):
+                memory = new_memory(self.native.sizes[first + i])
+                buffers[first + i] = memory.data
+                array = from_memory(memory, <ShapedArray>self.out_avals[i], self.device, self.committed)
+                Py_INCREF(array)
+                PyList_SET_ITEM(results, i, array)
+            self.native.call(buffers)
+        finally:
+            if buffers != few:
+                PyMem_Free(buffers)
+        for index in self.donated:
+            i = index
+            array = <ArrayImpl>arrays[i]
+            if array.buffer_ is not None:
+                array.buffer_.delete()
+            array.buffer_ = None
+            array.host_ = None
+            array.deleted_ = True
+        return results
+
+    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1:
+        """Writes the addresses of constants and arguments."""
+        cdef Py_ssize_t i
+        for array in self.constant_arrays:
+            buffers[0] = host_pointer(<ArrayImpl>array)
+            buffers += 1
+        if self.kept is None:
+            for i in range(n_arrays):
+                buffers[i] = host_pointer(<ArrayImpl>arrays[i])
+        else:
+            for index in self.kept:
+                i = index
+                buffers[0] = host_pointer(<ArrayImpl>arrays[i])
+                buffers += 1
+        return 0
 
     def call(self, arrays):
         return self.run([to_array(a) for a in arrays])
@@ -329,6 +401,8 @@ cdef bint matches(Entry entry, Flat* flat):
 
 
 cdef object run_flat(Entry entry, Flat* flat):
+    if entry.executable.native is not None and not entry.executable.donated:
+        return unflatten(entry.out_tree, entry.executable.run_native(flat.leaves, flat.n_leaves))
     cdef list arrays = PyList_New(flat.n_leaves)
     cdef Py_ssize_t i
     for i in range(flat.n_leaves):

@@ -16,10 +16,13 @@ class Executable:
         device: Any,
         *,
         committed: bool = False,
-        constants: Iterable[Any] = (),
+        constants: Iterable[Array] = (),
         kept: Iterable[int] | None = None,
         donated: Iterable[int] = (),
+        native: Any = ...,
     ) -> None: ...
+    @property
+    def execution_path(self) -> str: ...
     @property
     def loaded(self) -> Any: ...
     @property

@@ -2,8 +2,10 @@
 
 import time
 
+from cyxla._core.config import config
 from cyxla._engine import dispatch
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
+from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 
@@ -39,13 +41,22 @@ class Program:
 
         `small` says whether to use the options that halve XLA's fixed cost; None leaves it to the compiler's own rule.
         """
-        from cyxla._runtime import backend, compiler, execute
+        from cyxla._runtime import backend, compiler, execute, native
 
         start = time.perf_counter()
         target = device if device is not None else backend.default_device()
         loaded = compiler.compile(self.text, [target], compiler_options, small=small)
         runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
+        program = native.prepare(
+            loaded,
+            target,
+            [aval.physical() for aval in (*(c.aval for c in self.constants), *self.avals_in)],
+            [aval.physical() for aval in self.avals_out],
+            # float0 results are made by the caller, from nothing.
+            enabled=config.cyxla_native and all(aval.dtype != float0 for aval in self.avals_out),
+        )
         dispatch.count("compilations", 1)
+        dispatch.count("native", int(not isinstance(program, str)))
         dispatch.count("compile_s", time.perf_counter() - start)
         return dispatch.Executable(
             runner,
@@ -53,9 +64,10 @@ class Program:
             self.avals_out,
             target,
             committed=committed,
-            constants=[c._buffer for c in self.constants],
+            constants=self.constants,
             kept=self.kept,
             donated=self.donated,
+            native=program,
         )
 
 

@@ -171,6 +171,11 @@ class Compiled(Stage):
         return self._executable.loaded
 
     @property
+    def execution_path(self):
+        """'native' if calls run in the calling thread without PJRT; otherwise 'pjrt: ' and the reason."""
+        return self._executable.execution_path
+
+    @property
     def input_shardings(self):
         shardings = [asarray(0).sharding for _ in self._avals]
         return tree_unflatten(self._in_tree, shardings)

@@ -1,0 +1,55 @@
+# Programs run in this process, without PJRT, and the memory that they read and write.
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libcpp cimport bool as cbool
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+cdef extern from "native/pool.h" namespace "cyxla::native" nogil:
+    void* pool_allocate(size_t)
+    void pool_free(void*, size_t)
+    size_t pool_idle_bytes()
+    void pool_trim()
+
+cdef extern from "native/program.h" namespace "cyxla::native" nogil:
+    cppclass Shape:
+        int dtype
+        vector[int64_t] dims
+        size_t bytes
+    cppclass Limits:
+        uint64_t work
+        uint64_t grid_work
+        uint64_t temporaries
+    cppclass Context:
+        pass
+    cppclass Program:
+        @staticmethod
+        Program* load(const uint8_t*, size_t, const Limits&, string&)
+        Context* acquire()
+        void release(Context*)
+        cbool run(Context&, void**)
+        vector[Shape] parameters
+        vector[Shape] outputs
+        uint64_t work
+        cbool open_ended
+        size_t n_thunks
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class HostMemory:
+    cdef void* data
+    cdef Py_ssize_t size
+    cdef object owner            # whose memory it is; None: our own, from the pool
+
+cdef HostMemory new_memory(Py_ssize_t size)
+cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
+
+@cython.final
+cdef class NativeProgram:
+    cdef Program* program
+    cdef readonly Py_ssize_t n_parameters
+    cdef readonly Py_ssize_t n_outputs
+    cdef size_t* sizes           # in bytes, of the parameters and then the outputs
+    cdef bint lengthy            # long enough that other threads should run meanwhile
+    cdef int call(self, void** buffers) except -1

@@ -1,0 +1,154 @@
+"""Arguments, results and memory of calls that run in this process."""
+
+import gc
+import importlib
+import threading
+
+import numpy as np
+import pytest
+
+import cyxla
+import cyxla.numpy as jnp
+from cyxla import lax
+from cyxla._core.config import OPTIONS
+from cyxla._engine import dispatch
+from cyxla._engine import native as engine
+from cyxla._runtime import native as runtime_native
+
+pytestmark = pytest.mark.skipif(
+    runtime_native.unsupported(cyxla.devices("cpu")[0]) != "", reason="no native execution here"
+)
+importlib.import_module("cyxla.random")
+
+
+@pytest.fixture(autouse=True)
+def switched_on():
+    with OPTIONS["cyxla_native"](True):
+        yield
+
+
+def is_native(f, *args):
+    return f.lower(*args).compile().execution_path == "native"
+
+
+def test_kinds_of_arguments():
+    f = cyxla.jit(lambda x, y: x * 2 + y)
+    x = np.arange(8, dtype=np.float32)
+    want = x * 2 + 3
+    unaligned = np.arange(9, dtype=np.float32)[1:] - 1
+    strided = np.repeat(x, 2)[::2]
+    on_device = cyxla.device_put(x, cyxla.devices()[0])
+    made = cyxla.jit(lambda x: x + 0)(x)
+    for argument in (x, unaligned, strided, jnp.asarray(x), on_device, made, lax.sin(x) * 0 + x):
+        for y in (3, 3.0, np.float32(3), jnp.float32(3)):
+            np.testing.assert_array_equal(f(argument, y), want)
+
+
+def test_results_are_arrays_like_others():
+    x = jnp.arange(6.0)
+    y = cyxla.jit(lambda x: x + 1)(x)
+    assert np.asarray(y).ctypes.data % 64 == 0
+    assert not np.asarray(y).flags.writeable
+    assert y.devices() == x.devices()
+    assert not y.committed
+    y.block_until_ready()
+    assert y.is_ready()
+    assert y.tolist() == [1, 2, 3, 4, 5, 6]
+    assert repr(y) == repr(jnp.arange(1.0, 7.0))
+    np.testing.assert_array_equal(np.from_dlpack(y), y)
+    np.testing.assert_array_equal(y.reshape(2, 3)[1], [4, 5, 6])
+    with OPTIONS["cyxla_native"](False):
+        np.testing.assert_array_equal(cyxla.jit(lambda x: x * 2)(y), np.arange(1, 7) * 2)
+
+
+def test_results_outlive_the_function_and_the_array():
+    views = [np.asarray(cyxla.jit(lambda x, i=i: x + i)(np.zeros(4, np.float32))) for i in range(5)]
+    gc.collect()
+    for i, view in enumerate(views):
+        np.testing.assert_array_equal(view, [i] * 4)
+
+
+def test_committed_results():
+    x = cyxla.device_put(np.ones(3, np.float32), cyxla.devices()[0])
+    assert cyxla.jit(lambda x: x + 1)(x).committed == x.committed
+
+
+def test_donation():
+    f = cyxla.jit(lambda x, y: (x + 1, y), donate_argnums=0)
+    x = jnp.arange(4.0) * 1
+    before = np.asarray(x).copy()
+    out, _ = f(x, 1.0)
+    assert x.is_deleted()
+    np.testing.assert_array_equal(out, before + 1)
+    with pytest.raises(RuntimeError, match="deleted or donated"):
+        f(x, 1.0)
+
+
+def test_deleted_arguments():
+    f = cyxla.jit(lambda x: x + 1)
+    x = jnp.arange(4.0) * 1
+    f(x)
+    x.delete()
+    with pytest.raises(RuntimeError, match="deleted or donated"):
+        f(x)
+
+
+def test_weak_types_and_signatures():
+    f = cyxla.jit(lambda x: x + 1)
+    assert f(1).dtype == jnp.int32
+    assert f(1).weak_type
+    assert f(1.5).dtype == jnp.float32
+    assert not f(np.float32(1)).weak_type
+    assert f(np.ones((2, 3), np.float16)).shape == (2, 3)
+
+
+def test_the_switch():
+    f = cyxla.jit(lambda x: x + 1)
+    before = dispatch.stats()["native"]
+    f(1.0)
+    assert dispatch.stats()["native"] == before + 1
+    with OPTIONS["cyxla_native"](False):
+        assert f.lower(1.0).compile().execution_path == "pjrt: switched off (cyxla_native)"
+        f(1.0)
+    assert dispatch.stats()["native"] == before + 1
+
+
+def test_denormal_mode_is_restored():
+    cyxla.jit(lambda x: x * 0.5)(np.full(8, 1e-39, np.float32))
+    assert np.float32(1e-39) * np.float32(0.5) != 0
+
+
+def test_threads_share_a_function():
+    def step(x, n):
+        return lax.fori_loop(0, n, lambda i, c: jnp.sort(c) * 0.99 + jnp.sin(c), x)
+
+    f = cyxla.jit(step)
+    start = np.linspace(-3, 3, 40, dtype=np.float32)
+    inputs = [start * (k + 1) for k in range(8)]
+    assert is_native(f, start, 20)
+    want = [np.asarray(f(x, 20)) for x in inputs]
+    wrong = []
+
+    def work(k):
+        for _ in range(200):
+            if np.asarray(f(inputs[k], 20)).tobytes() != want[k].tobytes():
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_freed_memory_is_used_again():
+    f = cyxla.jit(lambda x: x + 1)
+    x = f(np.zeros(100, np.float32))
+    del x
+    idle = engine.idle_bytes()
+    for _ in range(100):
+        f(1.0)
+    assert engine.idle_bytes() <= idle + 4096
+    engine.trim()
+    assert engine.idle_bytes() == 0
