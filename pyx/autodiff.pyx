@@ -5,8 +5,9 @@ from cpython.ref cimport PyObject
 from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind, bind_on,
-    current_trace, eval_eqns, report_leaks, restore_trace, swap_trace, forbidden, tangent_aval, check_tracer,
+    NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind,
+    bind_on,
+    check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
 from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace

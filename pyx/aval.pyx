@@ -8,8 +8,8 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, Py_EQ
 from libc.string cimport memcpy
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT0, KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape, code_short_name,
-    dtype_code, info,
+    BOOL, FLOAT0, KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape,
+    code_short_name, dtype_code, info,
 )
 
 import operator

@@ -125,7 +125,7 @@ cdef class Executable:
         cdef HostMemory memory
         cdef ArrayImpl array
         cdef list results
-        cdef list held = None
+        cdef list _held = None
         if first != len(self.constant_arrays) + (n_arrays if self.kept is None else len(self.kept)):
             raise TypeError(f"the program takes {first} arrays, but was called with {n_arrays}")
         results = PyList_New(n)
@@ -137,7 +137,7 @@ cdef class Executable:
             self.point_at(arrays, n_arrays, buffers)
             if self.native.lengthy:
                 # Other threads run meanwhile, and may delete an argument.
-                held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
+                _held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
             for i in range(n):
                 memory = new_memory(self.native.sizes[first + i])
                 buffers[first + i] = memory.data

@@ -34,6 +34,7 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         cbool open_ended
         size_t n_thunks
 
+
 @cython.final
 @cython.no_gc
 @cython.freelist(64)
@@ -44,6 +45,7 @@ cdef class HostMemory:
 
 cdef HostMemory new_memory(Py_ssize_t size)
 cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
+
 
 @cython.final
 cdef class NativeProgram:

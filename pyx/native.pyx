@@ -1,6 +1,5 @@
 # cython: language_level=3
-cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uintptr_t
@@ -62,7 +61,10 @@ cdef HostMemory memory_of(object value):
             memory.data = <void*>address
             memory.size = value.nbytes
             return memory
-    cdef bytes contents = value.tobytes() if value.dtype.isnative else value.astype(value.dtype.newbyteorder("=")).tobytes()
+    cdef bytes contents
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    contents = value.tobytes()
     memory = new_memory(PyBytes_GET_SIZE(contents))
     memcpy(memory.data, PyBytes_AS_STRING(contents), memory.size)
     return memory

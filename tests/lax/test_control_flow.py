@@ -54,13 +54,13 @@ CONDITIONALS = {
     "closures": lambda jax, x: jax.lax.cond(x[0] > 0, lambda: x * x, lambda: x),
     "constants": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a: a * X, lambda a: a + M[0], x),
     "zero in one": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a: a**3, lambda a: jax.numpy.ones(3), x),
-    "pytrees": lambda jax, x: jax.lax.cond(x[0] > 0, lambda d: {"a": d["b"], "b": None}, lambda d: {"a": d["a"] * 2, "b": None}, {"a": x, "b": x**2}),  # noqa: E501
+    "pytrees": lambda jax, x: jax.lax.cond(x[0] > 0, lambda d: {"a": d["b"], "b": None}, lambda d: {"a": d["a"] * 2, "b": None}, {"a": x, "b": x**2}),
     "integers too": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a, n: a * n, lambda a, n: a + n, x, 3),
-    "residuals of both": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a: jax.numpy.sin(a) * jax.numpy.cos(a), lambda a: jax.numpy.exp(a) * a, x),  # noqa: E501
+    "residuals of both": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a: jax.numpy.sin(a) * jax.numpy.cos(a), lambda a: jax.numpy.exp(a) * a, x),
     "nested": lambda jax, x: jax.lax.cond(x[0] > 0, lambda a: jax.lax.cond(a[1] > 0, lambda: a, lambda: a**2), lambda a: a, x),
     "switch": lambda jax, x: jax.lax.switch(2, [lambda a: a, lambda a: a * 2, lambda a: jax.numpy.sin(a) * x[0]], x),
     "traced switch": lambda jax, x: jax.lax.switch((x[2] * 0.6).astype("int32"), [lambda a: a, lambda a: a**2, lambda a: a], x),
-    "inside scan": lambda jax, x: jax.lax.scan(lambda c, a: (jax.lax.cond(a > 0, lambda: c * a, lambda: jax.numpy.sin(c)), c), x[0], x),  # noqa: E501
+    "inside scan": lambda jax, x: jax.lax.scan(lambda c, a: (jax.lax.cond(a > 0, lambda: c * a, lambda: jax.numpy.sin(c)), c), x[0], x),
 }  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_batched_conditionals(name):
         lambda jax: jax.lax.switch(5, [lambda x: x + 1], X),
         lambda jax: jax.lax.switch(1, [lambda x: x, lambda x: -x], operand=X),
         lambda jax: jax.vmap(lambda p, x: jax.lax.cond(p, lambda a: a, lambda a: -a, x))(np.array([True, False]), M[:2]),
-        lambda jax: jax.vmap(lambda i, x: jax.lax.switch(i, [lambda a: a, lambda a: -a, lambda a: a * 9], x))(np.array([2, 0, 5]), M[:3]),  # noqa: E501
+        lambda jax: jax.vmap(lambda i, x: jax.lax.switch(i, [lambda a: a, lambda a: -a, lambda a: a * 9], x))(np.array([2, 0, 5]), M[:3]),
         lambda jax: jax.vmap(lambda p: jax.lax.cond(p, lambda: X, lambda: X * 2))(np.array([True, False])),
     ],
 )  # fmt: skip
@@ -156,11 +156,11 @@ SCANS = {
     "no xs": lambda jax, x, **k: jax.lax.scan(lambda c, _: (jax.numpy.sin(c), c), x[0], None, length=3, **k),
     "no carry": lambda jax, x, **k: jax.lax.scan(lambda _, a: ((), a**2), (), x, **k),
     "no ys": lambda jax, x, **k: jax.lax.scan(lambda c, a: (c * a, None), x[0], x, **k),
-    "pytrees": lambda jax, x, **k: jax.lax.scan(lambda c, a: ({"v": c["v"] * a["r"], "n": c["n"] + 1}, (c["v"], {"y": a["r"]})), {"v": x[0], "n": 0}, {"r": x}, **k),  # noqa: E501
+    "pytrees": lambda jax, x, **k: jax.lax.scan(lambda c, a: ({"v": c["v"] * a["r"], "n": c["n"] + 1}, (c["v"], {"y": a["r"]})), {"v": x[0], "n": 0}, {"r": x}, **k),
     "closures": lambda jax, x, **k: jax.lax.scan(lambda c, a: (jax.numpy.sin(c * x[1]) + a, c * x[0]), x[0], x, **k),
     "constants": lambda jax, x, **k: jax.lax.scan(lambda c, a: (c * X + a, c * M[1]), x[0], x, **k),
     "integers": lambda jax, x, **k: jax.lax.scan(lambda c, a: ((c[0] + a[1], c[1] * a[0]), c[0]), (0, x[0]), (x, np.arange(4)), **k),
-    "carry becomes active": lambda jax, x, **k: jax.lax.scan(lambda c, a: (c[1:] + (c[0] * a,), c[0]), (np.float32(1), np.float32(2), np.float32(3)), x[:, 0], **k),  # noqa: E501
+    "carry becomes active": lambda jax, x, **k: jax.lax.scan(lambda c, a: (c[1:] + (c[0] * a,), c[0]), (np.float32(1), np.float32(2), np.float32(3)), x[:, 0], **k),
     "nested": lambda jax, x, **k: jax.lax.scan(lambda c, a: (jax.lax.scan(lambda d, b: (d * b, d), c, a)[0], c), x[0, 0], x, **k),
     "jitted body": lambda jax, x, **k: jax.lax.scan(jax.jit(lambda c, a: (jax.numpy.sin(c) * a, c)), x[0], x, **k),
     "reverse": lambda jax, x, **k: jax.lax.scan(lambda c, a: (jax.numpy.sin(c) * a, c + a), x[0], x, reverse=True, **k),
@@ -328,7 +328,7 @@ LOOPS = {
     "while": lambda jax, x: jax.lax.while_loop(lambda c: c.sum() < 20, lambda c: c * 2 + 0.5, x),
     "counter": lambda jax, x: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jax.numpy.sin(c[1]) * c[1]), (0, x)),
     "closures": lambda jax, x: jax.lax.while_loop(lambda c: c[0] < 3 + x[0], lambda c: (c[0] + 1, c[1] * x), (0, x)),
-    "pytrees": lambda jax, x: jax.lax.while_loop(lambda c: c["n"] < 2, lambda c: {"n": c["n"] + 1, "v": (c["v"][0] * 2, None)}, {"n": 0, "v": (x, None)}),  # noqa: E501
+    "pytrees": lambda jax, x: jax.lax.while_loop(lambda c: c["n"] < 2, lambda c: {"n": c["n"] + 1, "v": (c["v"][0] * 2, None)}, {"n": 0, "v": (x, None)}),
     "becomes active": lambda jax, x: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[2], c[1] * x, c[1]), (0, X, X, X)),
     "traced bounds": lambda jax, x: jax.lax.fori_loop(0, (x[2] * 2).astype("int32"), lambda i, c: c * x + i, x),
 }  # fmt: skip
@@ -419,7 +419,7 @@ def test_types_of_loops(program):
         ("TypeError", lambda jax: jax.lax.fori_loop(0, 3, 1, X), None),
         ("TypeError", lambda jax: jax.lax.fori_loop(0, 3, lambda i, x: x[:1], X), r"float32\[3\].*float32\[1\]"),
         ("ValueError", lambda jax: jax.grad(lambda x: jax.lax.while_loop(lambda c: c < 9, lambda c: c * 2, x))(1.0), "scan"),
-        ("ValueError", lambda jax: jax.grad(lambda x: jax.jit(lambda x, n: jax.lax.fori_loop(0, n, lambda i, c: c * x, x))(x, 3))(1.0), "scan"),  # noqa: E501
+        ("ValueError", lambda jax: jax.grad(lambda x: jax.jit(lambda x, n: jax.lax.fori_loop(0, n, lambda i, c: c * x, x))(x, 3))(1.0), "scan"),
     ],
 )  # fmt: skip
 def test_errors_of_loops(error, program, match):
