@@ -162,13 +162,3 @@ def test_python_if_on_a_tracer_fails_and_says_what_to_write(namespace):
     exec(ported(uncommented('The "Tracer" Error', "@jit", "if x > 0")), namespace)
     with pytest.raises(cyxla.errors.TracerBoolConversionError, match="cond"):
         namespace["func"](1.0)
-
-
-def test_pmap_on_one_device(namespace):
-    if not hasattr(cyxla, "pmap"):
-        pytest.skip("no pmap yet")
-    code = uncommented("3. Distributed Training with pmap", "x = jnp.zeros((8, 1024))", "results =").replace(
-        "(8,", "(1,"
-    )
-    exec(code, namespace)
-    np.testing.assert_array_equal(namespace["results"], np.zeros((1, 1024)))
