@@ -276,7 +276,9 @@ cdef class ArrayImpl(Array):
         return str(host_value(self))
 
     def __format__(self, spec):
-        return format(host_value(self)[()] if self.aval.ndim == 0 else str(self), spec)
+        if self.deleted_ or self.aval.code >= EXTENDED:
+            return format(str(self), spec)
+        return format(host_value(self)[()], spec)
 
     def __reduce__(self):
         if self.aval.code >= EXTENDED:
@@ -314,6 +316,10 @@ cdef class ArrayImpl(Array):
     def devices(self):
         """The set of devices that hold the array."""
         return {self.device}
+
+    def platform(self):
+        """The name of the platform that holds the array: 'cpu', 'gpu', 'tpu'."""
+        return self.device.platform
 
     @property
     def is_fully_addressable(self):
