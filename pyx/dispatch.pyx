@@ -22,7 +22,7 @@ from cyxla._engine.core cimport (
     params_key,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.dtypes import float0
+from cyxla._engine import dtypes
 from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
@@ -110,7 +110,7 @@ cdef class Executable:
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
             if (<ShapedArray>self.out_avals[i]).code == FLOAT0:
-                results[i] = np.zeros((<ShapedArray>self.out_avals[i]).shape, float0)
+                results[i] = np.zeros((<ShapedArray>self.out_avals[i]).shape, dtypes.float0)
             else:
                 results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
         for index in self.donated:

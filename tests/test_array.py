@@ -162,7 +162,7 @@ def test_iteration():
     agree(lambda jax: [*zip(jax.numpy.asarray(X), jax.numpy.asarray(N))])
     both_raise("TypeError", lambda jax: iter(jax.numpy.asarray(1.0)), "0-d")
     both_raise("TypeError", lambda jax: len(jax.numpy.asarray(1.0)), "unsized")
-    a, b = jnp.asarray(X[:2])
+    a, _ = jnp.asarray(X[:2])
     assert float(a) == 1.5
     assert isinstance(a, cyxla.Array)
     assert 3.0 in jnp.asarray(X)
