@@ -50,6 +50,7 @@ from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
+from cyxla._transform.closure import closure_convert as closure_convert
 from cyxla._transform.custom import custom_gradient as custom_gradient
 from cyxla._transform.custom import custom_jvp as custom_jvp
 from cyxla._transform.custom import custom_vjp as custom_vjp
@@ -83,7 +84,19 @@ remat = checkpoint
 jacobian = jacrev
 
 # Modules that are loaded when they are first asked for.
-_LAZY = {"ad_checkpoint", "dlpack", "flatten_util", "nn", "ops", "random", "scipy", "sharding", "stages", "typing"}
+_LAZY = {
+    "ad_checkpoint",
+    "custom_derivatives",
+    "dlpack",
+    "flatten_util",
+    "nn",
+    "ops",
+    "random",
+    "scipy",
+    "sharding",
+    "stages",
+    "typing",
+}
 
 
 def __getattr__(name):

@@ -353,8 +353,36 @@ def test_closure_convert():
         )
         return jax.grad(lambda a: minimize(lambda x: (x - a) ** 2, 3.0))(np.float32(1))
 
-    if hasattr(cyxla, "closure_convert"):
-        agree(program)
+    agree(program)
+
+
+def test_what_closure_convert_hoists():
+    def program(jax):
+        def convert(a, n):
+            f, values = jax.closure_convert(lambda x, d: x * a + n + X + d["k"], 2.0, {"k": 1.0})
+            counts.append(len(values))
+            return f(3.0, {"k": 2.0}, *values).sum()
+
+        counts = []
+        return jax.grad(convert)(2.0, 3), jax.jit(convert)(2.0, 3), convert(2.0, 3), counts
+
+    agree(program)
+    with pytest.raises(TypeError, match="structure"):
+        cyxla.closure_convert(lambda x: x, 1.0)[0](1.0, 2.0)
+
+
+def test_zeros_and_values_of_rules():
+    import jax.custom_derivatives
+
+    import cyxla.custom_derivatives as ours
+
+    assert set(vars(jax.custom_derivatives)) - set(vars(ours)) - {"linear_call", "remat_opt_p"} <= {
+        n for n in vars(jax.custom_derivatives) if n.startswith("_")
+    }
+    assert type(ours.zero_from_primal(X, symbolic_zeros=True)).__name__ == "SymbolicZero"
+    np.testing.assert_array_equal(ours.zero_from_primal(X), np.zeros(3))
+    assert ours.zero_from_primal(3).dtype == cyxla.float0
+    assert ours.custom_vjp_primal_tree_values({"a": ours.CustomVJPPrimal(3.0, True)}) == {"a": 3.0}
 
 
 def test_methods():

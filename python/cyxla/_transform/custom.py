@@ -515,6 +515,19 @@ class CustomVJPPrimal:
         self.perturbed = perturbed
 
 
+def custom_vjp_primal_tree_values(tree):
+    """The values in a pytree of what a forward rule with symbolic zeros gets."""
+    return tree_map(lambda leaf: leaf.value if isinstance(leaf, CustomVJPPrimal) else leaf, tree)
+
+
+def zero_from_primal(val, symbolic_zeros=False):
+    """The zero tangent or cotangent of a value: an array, or a `SymbolicZero`."""
+    aval = aval_to_tangent(typeof(val))
+    if symbolic_zeros:
+        return SymbolicZero(aval)
+    return _float0_zeros(aval) if aval.dtype == float0 else instantiate_zeros(Zero(aval))
+
+
 class custom_vjp(_CustomFunction):
     """A function whose reverse derivative is given by the user, with `defvjp(fwd, bwd)`.
 
