@@ -10,8 +10,9 @@ from examples import Example, floats, integers
 
 EXAMPLES: list[Example] = []
 
-# Equations that only derivatives of other primitives contain.
-INTERNAL = {"custom_lin", "known_result", "remat_linear"}
+# Equations that only derivatives of other primitives contain; and a generator with hidden state, which gives no value
+# to compare.
+INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"}
 
 
 def example(primitive, function, *operands, label="", **options):
@@ -97,3 +98,10 @@ def linear_solve(lax, matrix, b):
 
 
 example("custom_linear_solve", linear_solve, MATRIX, X)
+example(
+    "rng_bit_generator",
+    lambda lax, key: lax.rng_bit_generator(key, (3,), dtype=np.uint32),
+    np.array([1, 2, 3, 4], np.uint32),
+    differentiate=False,
+    vectorize=False,
+)
