@@ -197,7 +197,7 @@ cdef object placement(list arrays):
                 device = array.device_
             elif device is not array.device_:
                 raise ValueError(
-                    f"Received incompatible devices for jitted computation: arguments are committed to {device} and to "
+                    f"arguments of one computation are committed to two devices, {device} and "
                     f"{array.device_}; move them to one device with cyxla.device_put")
     return device
 

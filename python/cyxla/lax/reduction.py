@@ -428,7 +428,7 @@ def scalar_computation(computation, codes, treedef, name):
 
     closed = ClosedJaxpr(*trace_flat(flat, avals))
     if any(isinstance(c, Tracer) for c in closed.consts):
-        raise NotImplementedError(f"The computation of {name} can't close over Tracers.")
+        raise NotImplementedError(f"{name}: the computation may not use traced values other than its arguments")
     for var, code in zip(closed.jaxpr.outvars, codes):
         if var.aval.code != code or var.aval.shape:
             raise TypeError(

@@ -71,7 +71,7 @@ def gradient(f, *varargs, axis=None, edge_order=None):
     """
     x = asarray(f)
     if edge_order is not None:
-        raise NotImplementedError("The 'edge_order' argument to jnp.gradient is not supported.")
+        raise NotImplementedError("gradient: edge_order is not available")
     (x,) = promote_inexact(x)
     axes = canonical_axes(axis, x.ndim)
     if builtins.min([x.shape[i] for i in axes], default=2) < 2:

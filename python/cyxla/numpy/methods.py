@@ -79,7 +79,7 @@ def astype(self, dtype, copy=False, device=None):
 def view(self, dtype=None, type=None):
     """The bytes of the array read as another dtype; the last axis grows or shrinks where the width differs."""
     if type is not None:
-        raise NotImplementedError("`type` argument of array.view() is not supported.")
+        raise NotImplementedError("view: there is one array class, so type= cannot be given")
     if dtype is None:
         return self
     target = requested_dtype(dtype)

@@ -49,7 +49,7 @@ def pad(array, pad_width, mode="constant", **kwargs):
         return _pad_with_function(x, widths, mode, kwargs)
     allowed = _ALLOWED_OPTIONS.get(mode)
     if allowed is None:
-        raise NotImplementedError(f"Unimplemented padding mode '{mode}' for np.pad.")
+        raise NotImplementedError(f"pad: there is no mode {mode!r}")
     unknown = set(kwargs) - allowed
     if unknown:
         raise ValueError(f"unsupported keyword arguments for mode '{mode}': {sorted(unknown)}")

@@ -95,7 +95,7 @@ def _checked(name, a, q, axis, out, overwrite_input, method, keepdims, weights, 
         raise ValueError(f"{name} does not support complex inputs: they have no order")
     if weights is not None:
         if method != "inverted_cdf":
-            raise NotImplementedError(f"{method} doesn't support weights. Only method 'inverted_cdf' supports weights.")
+            raise NotImplementedError(f"{method} takes no weights: use the method 'inverted_cdf'")
         if skip_nan:
             a, w = promote_inexact(a, weights)
             missing = ufuncs.not_equal(a, a)

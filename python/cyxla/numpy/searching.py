@@ -314,7 +314,7 @@ def scatter_add_1d(target, index, values):
 def histogram_bin_edges(a, bins=10, range=None, weights=None):
     """The edges of ``bins`` bins of equal width over the range of ``a``; ``bins`` itself where it is a vector."""
     if isinstance(bins, str):
-        raise NotImplementedError("string values for `bins` not implemented.")
+        raise NotImplementedError("bins must be a number or edges: rules given by name are not available")
     (x,) = promote_inexact(ravel(a))
     edges = asarray(bins) if not isinstance(bins, (list, tuple)) else array(bins)
     if edges.ndim == 1:

@@ -62,7 +62,9 @@ def take(
     """
     no_out(out, "take")
     if mode == "raise":
-        raise NotImplementedError("The 'raise' mode to jnp.take is not supported.")
+        raise NotImplementedError(
+            "take: compiled code cannot raise, so mode='raise' is not available; use 'clip', 'wrap' or 'fill'"
+        )
     if mode not in _MODES and mode != "wrap":
         raise ValueError(f"Invalid mode {mode!r} for np.take")
     x = asarray(a)
@@ -373,7 +375,9 @@ def ix_(*args):
         if a.ndim != 1:
             raise ValueError(f"Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}")
         if kind(a.dtype) == "b":
-            raise NotImplementedError("Boolean arguments to jax.numpy.ix_ are not implemented")
+            raise NotImplementedError(
+                "ix_: boolean masks are not available; give the indices, for example by jnp.nonzero(mask)"
+            )
         shape = [1] * n
         shape[i] = a.shape[0]
         result.append(lax.reshape(a, tuple(shape)) if a.size else lax.full(tuple(shape), 0, default_int()))

@@ -110,9 +110,9 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
 def fill_diagonal(a, val, wrap=False, *, inplace=True):
     """``a`` with ``val`` (repeated as needed) on its main diagonal; needs inplace=False."""
     if inplace:
-        raise NotImplementedError("JAX arrays are immutable, must use inplace=False")
+        raise NotImplementedError("arrays are immutable: pass inplace=False and use the returned array")
     if wrap:
-        raise NotImplementedError("wrap=True is not implemented, must use wrap=False")
+        raise NotImplementedError("wrapping around tall matrices is not available: pass wrap=False")
     x = asarray(a)
     val = asarray(val) if not isinstance(val, (list, tuple)) else array(val)
     if x.ndim < 2:
