@@ -537,7 +537,7 @@ cpdef Array own(Array array):
     cdef ArrayImpl result
     if type(array) is not ArrayImpl or not (<ArrayImpl>array).shared_:
         return array
-    result = from_host((<ArrayImpl>array).host_, array.aval)
+    result = from_host(host_value(<ArrayImpl>array), array.aval)
     result.literal_ = True
     return result
 

@@ -13,12 +13,13 @@ from examples_control import EXAMPLES as CONTROL
 from examples_control import INTERNAL
 from examples_indexing import EXAMPLES as INDEXING
 from examples_linalg import EXAMPLES as LINALG
+from examples_random import EXAMPLES as RANDOM
 
 import cyxla
 from cyxla._engine.core import all_primitives
 from examples import EXAMPLES as GENERAL
 
-EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL]
+EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL, *RANDOM]
 
 warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
 
@@ -166,8 +167,13 @@ def test_every_primitive_has_an_example():
 
 
 def equations(module, example):
-    traced = module.make_jaxpr(lambda *a: as_tuple(example.function(module.lax, *a)))(*example.operands)
-    return {e.primitive.name: e.params for e in traced.jaxpr.eqns}
+    def within(jaxpr):
+        found = {e.primitive.name: e.params for e in jaxpr.eqns}
+        for call in [e for e in jaxpr.eqns if e.primitive.name == "jit"]:
+            found = within(call.params["jaxpr"].jaxpr) | found
+        return found
+
+    return within(module.make_jaxpr(lambda *a: as_tuple(example.function(module.lax, *a)))(*example.operands).jaxpr)
 
 
 def test_examples_use_their_primitive():

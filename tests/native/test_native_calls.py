@@ -152,3 +152,11 @@ def test_freed_memory_is_used_again():
     assert engine.idle_bytes() <= idle + 4096
     engine.trim()
     assert engine.idle_bytes() == 0
+
+
+def test_scalars_shared_by_calls_become_arrays():
+    f = cyxla.jit(lambda x, y: x * y)
+    for _ in range(2):
+        assert f(jnp.arange(3.0), 7.25).tolist() == [0, 7.25, 14.5]
+        assert float(jnp.asarray(7.25)) == 7.25
+        assert jnp.array(7.25).reshape(1).tolist() == [7.25]
