@@ -386,8 +386,8 @@ cdef class ArrayImpl(Array):
 
 cdef object python_scalar(ArrayImpl array, str wanted):
     if array.aval.ndim != 0:
-        raise TypeError(f"Only scalar arrays can be converted to Python scalars; got arr.ndim={array.aval.ndim} "
-                        f"where {wanted}() was called on {array.aval.str_short()}")
+        raise TypeError(f"{wanted}() needs an array of rank 0; this one is {array.aval.str_short()}. Pick an element "
+                        "of it, or reduce it, first.")
     return host_value(array)
 
 

@@ -362,8 +362,8 @@ cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
     letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex",
                "e": "extended"}
     wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
-    raise TypeError(f"{primitive.name} does not accept dtype {aval.dtype} at position {position}: it takes {wanted} "
-                    f"operands; convert the operand with .astype(...)")
+    raise TypeError(f"{primitive.name}: operand {position} has dtype {aval.dtype}; it must be {wanted}. Convert it with "
+                    ".astype(...).")
 
 
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare):
@@ -381,15 +381,15 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
             continue
         if aval.code != result.code:
             names = ", ".join([str(aval_of(a).dtype) for a in args])
-            raise TypeError(f"{primitive.name} requires arguments to have the same dtypes, got {names}. "
+            raise TypeError(f"{primitive.name}: operands of dtypes {names} need one dtype. "
                             "The function of the same meaning in cyxla.numpy promotes dtypes.")
         if aval.ndim != 0:
             if result.ndim == 0:
                 result = aval
             elif aval.shape != result.shape:
                 shapes = ", ".join([str(aval_of(a).shape) for a in args])
-                raise TypeError(f"{primitive.name} got incompatible shapes for broadcasting: {shapes}. Operands need "
-                                "equal shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
+                raise TypeError(f"{primitive.name}: shapes {shapes} differ. Operands of lax functions need equal shapes, "
+                                "or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
     if compare:
         return with_code(result, BOOL, False)
     return result if result.weak_type == weak else with_code(result, result.code, weak)

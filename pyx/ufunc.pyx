@@ -221,8 +221,8 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
 
 
 cdef object bad_operand(Elementwise op, object x, int position):
-    raise TypeError(f"{op.fields['name']} requires ndarray or scalar arguments, got {type(x)} at position {position}: "
-                    "convert lists and tuples with cyxla.numpy.array(...)")
+    raise TypeError(f"{op.fields['name']}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array or a "
+                    "number; make an array of it with cyxla.numpy.array(...)")
 
 
 cdef inline int inexact_node(int node) noexcept:
@@ -298,10 +298,8 @@ cdef tuple broadcast_shapes(Elementwise op, ShapedArray a, ShapedArray b):
         da = 1 if i < n - a.ndim else <Py_ssize_t>a.shape[i - (n - a.ndim)]
         db = 1 if i < n - b.ndim else <Py_ssize_t>b.shape[i - (n - b.ndim)]
         if da != db and da != 1 and db != 1:
-            if a.ndim == b.ndim:
-                raise TypeError(f"{op.fields['name']} got incompatible shapes for broadcasting: {a.shape}, {b.shape}.")
-            raise ValueError(f"Incompatible shapes for broadcasting: shapes=[{a.shape}, {b.shape}] in "
-                             f"{op.fields['name']}")
+            kind = TypeError if a.ndim == b.ndim else ValueError  # as jax
+            raise kind(f"{op.fields['name']}: shapes {a.shape} and {b.shape} do not broadcast")
         shape.append(db if da == 1 else da)
     return tuple(shape)
 

@@ -86,7 +86,7 @@ def test_all_over_and_over():
 @pytest.mark.parametrize(
     ("error", "program", "match"),
     [
-        ("ValueError", lambda jax: jax.vmap(lambda x, y: x)(X, Y), r"sizes.*size 2: .*\(2, 3\).*size 3: .*\(3,\)"),
+        ("ValueError", lambda jax: jax.vmap(lambda x, y: x)(X, Y), r"size.*size 2: .*\(2, 3\).*size 3: .*\(3,\)"),
         ("ValueError", lambda jax: jax.vmap(lambda x: x, axis_size=3)(X), "size 2.*size 3|size 3.*size 2"),
         ("ValueError", lambda jax: jax.vmap(lambda x: x)(2.0), "rank should be at least 1.*only 0"),
         ("ValueError", lambda jax: jax.vmap(lambda x: x, in_axes=2)(X), r"axis 2.*rank should be at least 3.*only 2"),

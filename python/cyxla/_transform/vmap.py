@@ -20,8 +20,8 @@ def flat_axes(what, axes, tree, api="vmap"):
         flat = broadcast_prefix(axes, tree_unflatten(tree, [0] * tree.num_leaves), is_leaf=lambda x: x is None)
     except ValueError as error:
         raise ValueError(
-            f"{api} {what} specification must be a tree prefix of the corresponding value, got specification {axes} "
-            f"for value tree {tree}: {error}"
+            f"{api}: {what}={axes} does not fit values of structure {tree}: an entry is an axis, or a container like "
+            f"that of the values ({error})"
         ) from None
     for axis in flat:
         if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
@@ -42,15 +42,14 @@ def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
         shape = typeof(leaf).shape
         if not -len(shape) <= axis < len(shape):
             raise ValueError(
-                f"{api} was requested to map its argument along axis {axis}, which implies that its rank should be at "
-                f"least {axis + 1 if axis >= 0 else -axis}, but is only {len(shape)} (its shape is {shape}), at "
-                f"{paths(index)}"
+                f"{api}: {paths(index)} of shape {shape} has no axis {axis} to map over; correct in_axes, or give an "
+                f"array of rank {axis + 1 if axis >= 0 else -axis} or more"
             )
         sizes.setdefault(shape[axis], []).append(index)
     if axis_size is not None:
         sizes.setdefault(axis_size, [])
     if not sizes:
-        raise ValueError(f"{api} must have at least one non-None value in in_axes, or axis_size must be given")
+        raise ValueError(f"{api}: no argument is mapped; give one an axis in in_axes, or give axis_size")
     if len(sizes) > 1:
         listed = "; ".join(
             f"size {size}: "
@@ -60,7 +59,7 @@ def mapped_size(leaves, axes, paths, api="vmap", axis_size=None):
             )
             for size, where in sizes.items()
         )
-        raise ValueError(f"{api} got inconsistent sizes for array axes to be mapped: {listed}")
+        raise ValueError(f"{api}: the mapped axes differ in size: {listed}")
     return next(iter(sizes))
 
 
@@ -132,8 +131,8 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
             if axis is None:
                 if dim is not None:
                     raise ValueError(
-                        f"vmap has mapped output but out_axes is None: a result of {function_name(fun)} of type "
-                        f"{out.aval.str_short()} depends on a mapped argument; give it an axis in out_axes"
+                        f"vmap: a result of {function_name(fun)} of type {out.aval.str_short()} depends on a mapped "
+                        "argument, but its entry in out_axes is None; give it an axis"
                     )
                 results.append(out)
                 continue

@@ -71,13 +71,33 @@ def accepted_names(accepts):
     )
 
 
+def check_arrays(name, *args, first=0):
+    """TypeError for lists, tuples and None; `first` is the position of the first of `args` among the arguments."""
+    for position, x in enumerate(args, first):
+        if isinstance(x, (list, tuple)) or x is None:
+            raise TypeError(
+                f"{name}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array or a number; make "
+                "an array of it with cyxla.numpy.array(...)"
+            )
+
+
+def check_broadcast(name, *avals):
+    """TypeError unless all shapes are equal, but for those of rank 0."""
+    shapes = {aval.shape for aval in avals if aval.shape}
+    if len(shapes) > 1:
+        raise TypeError(
+            f"{name}: shapes {', '.join(str(aval.shape) for aval in avals)} differ. Operands of lax functions need "
+            "equal shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts."
+        )
+
+
 def check_kind(name, aval, accepts, position=None):
     """TypeError unless the dtype's kind letter is among `accepts`."""
     if kind_of(aval) not in accepts:
-        where = "" if position is None else f" at position {position}"
+        where = "its operand" if position is None else f"operand {position}"
         raise TypeError(
-            f"{name} does not accept dtype {dtype_name(aval)}{where}. "
-            f"Accepted dtypes{where} are subtypes of {accepted_names(accepts)}."
+            f"{name}: the dtype of {where} is {dtype_name(aval)}, which must be of kind {accepted_names(accepts)}; "
+            "convert it with .astype(...)"
         )
 
 
@@ -85,9 +105,7 @@ def check_same_dtype(name, avals, tip=""):
     first = avals[0].code
     for aval in avals:
         if aval.code != first:
-            raise TypeError(
-                f"{name} requires arguments to have the same dtypes, got {', '.join(map(dtype_name, avals))}.{tip}"
-            )
+            raise TypeError(f"{name}: operands of dtypes {', '.join(map(dtype_name, avals))} need one dtype.{tip}")
 
 
 def all_weak(avals):

@@ -13,6 +13,7 @@ from cyxla.lax._util import (
     all_weak,
     batch_nary,
     broadcast_names,
+    check_broadcast,
     check_kind,
     check_same_dtype,
     compare_type,
@@ -148,11 +149,10 @@ def _pow_abstract(x, y):
         check_kind("pow", x, "fc", 0)
     if kinds[1] not in "iufc" or (kinds[1] in "fc" and x.code != y.code):
         raise TypeError(
-            "the first argument to pow must have an inexact dtype (float or complex), the second an integer dtype or "
-            f"the dtype of the first, got {short(x)} and {short(y)}"
+            f"pow raises float or complex numbers to integers or to numbers of the same dtype; got {short(x)} and "
+            f"{short(y)}"
         )
-    if x.shape != y.shape and x.shape and y.shape:
-        raise TypeError(f"pow got incompatible shapes for broadcasting: {x.shape}, {y.shape}.")
+    check_broadcast("pow", x, y)
     weak = x.weak_type and (y.weak_type or kinds[1] in "iu")
     return shaped_array(x.shape or y.shape, x.code, weak)
 
@@ -293,13 +293,9 @@ nextafter = StrictOp(
 def _complex_abstract(x, y):
     for i, part in enumerate((x, y)):
         if part.dtype.name not in ("float32", "float64"):
-            raise TypeError(
-                f"complex does not accept dtype {part.dtype.name} at position {i}. "
-                f"Accepted dtypes at position {i} are subtypes of float32, float64."
-            )
+            raise TypeError(f"complex: operand {i} has dtype {part.dtype.name}; it must be float32 or float64")
     check_same_dtype("lax.complex", (x, y))
-    if x.shape != y.shape and x.shape and y.shape:
-        raise TypeError(f"complex got incompatible shapes for broadcasting: {x.shape}, {y.shape}.")
+    check_broadcast("complex", x, y)
     return shaped_array(x.shape or y.shape, complex_code(x.code), all_weak((x, y)))
 
 

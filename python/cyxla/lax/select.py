@@ -146,11 +146,10 @@ def _clamp_abstract(low, x, high):
     for name, bound in (("min", low), ("max", high)):
         if bound.shape and bound.shape != x.shape:
             raise TypeError(
-                f"clamp requires {name}.shape == operand.shape or {name}.shape == (), "
-                f"got {name}.shape={bound.shape}, operand.shape={x.shape}."
+                f"clamp: {name} has shape {bound.shape}; it must be a scalar or have the operand's shape {x.shape}"
             )
     if kind_of(x) not in "biufc":
-        raise TypeError(f"clamp does not accept dtype {dtype_name(x)}.")
+        raise TypeError(f"clamp: the operand's dtype {dtype_name(x)} is not one of booleans or numbers")
     return shaped_array(x.shape, x.code, all_weak((low, x, high)))
 
 

@@ -438,10 +438,7 @@ def _conj_transpose(ct, x, input_dtype):
 def _conj_abstract(x, input_dtype):
     check_kind("conj", x, "fc")
     if not is_complex(x) and x.dtype.name not in ("float32", "float64"):
-        raise TypeError(
-            f"conj does not accept dtype {x.dtype.name}. "
-            "Accepted dtypes are subtypes of float32, complexfloating, float64."
-        )
+        raise TypeError(f"conj: its operand has dtype {x.dtype.name}; it must be float32, float64 or complex")
     return shaped_array(x.shape, complex_code(x.code), x.weak_type)
 
 

@@ -2,13 +2,12 @@
 
 import cyxla.numpy as jnp
 from cyxla._engine.array import asarray
-from cyxla.lax._util import kind_of
+from cyxla.lax._util import check_arrays, kind_of
 
 
 def operand(name, x, position=0):
     """x as an array; TypeError for lists and other things that are not arrays or numbers."""
-    if isinstance(x, (list, tuple)):
-        raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
+    check_arrays(name, x, first=position)
     return asarray(x)
 
 

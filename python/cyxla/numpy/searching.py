@@ -35,12 +35,9 @@ def where(condition, x=None, y=None, /, *, size=None, fill_value=None):
     if x is None and y is None:
         return nonzero(condition, size=size, fill_value=fill_value)
     if size is not None or fill_value is not None:
-        raise ValueError("size and fill_value arguments cannot be used in three-term where().")
+        raise ValueError("where: size and fill_value go with the condition alone, not with x and y")
     if x is None or y is None:
-        raise TypeError(
-            f"where requires ndarray or scalar arguments, got {type(None)} at position {1 if x is None else 2}: "
-            "give both x and y, or neither."
-        )
+        raise TypeError(f"where: {'x' if x is None else 'y'} is None; give both x and y, or neither")
     condition = asarray(condition)
     if condition.dtype != _BOOL:
         condition = ufuncs.not_equal(condition, 0)

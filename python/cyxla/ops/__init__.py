@@ -6,7 +6,7 @@ import cyxla.numpy as jnp
 from cyxla._core.errors import ConcretizationTypeError
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.core import Tracer
-from cyxla.lax._util import kind_of
+from cyxla.lax._util import check_arrays, kind_of
 
 __all__ = ["segment_max", "segment_min", "segment_prod", "segment_sum"]
 
@@ -39,9 +39,7 @@ def _count(name, segment_ids, num_segments):
 
 
 def _segment(name, method, data, segment_ids, num_segments, sorted_, unique, bucket_size, mode, out_sharding):
-    for position, x in enumerate((data, segment_ids)):
-        if isinstance(x, (list, tuple)):
-            raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
+    check_arrays(name, data, segment_ids)
     data, ids = asarray(data), asarray(segment_ids)
     if kind_of(ids.aval) not in "iu":
         raise TypeError(f"{name}: segment_ids must have an integer dtype, got {ids.dtype}")

@@ -4,7 +4,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
-from cyxla.lax._util import canonicalize_shape
+from cyxla.lax._util import canonicalize_shape, check_arrays
 from cyxla.numpy.promotion import kind, requested_dtype
 
 
@@ -31,8 +31,7 @@ def int_dtype(dtype):
 
 def array_argument(name: str, value, position: int = 0) -> Array:
     """`value` as an array; TypeError for lists and other things that are not arrays or numbers."""
-    if isinstance(value, (list, tuple)) or value is None:
-        raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(value)} at position {position}.")
+    check_arrays(name, value, first=position)
     return asarray(value)
 
 

@@ -10,15 +10,13 @@ from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
 from cyxla._transform.jit import jit
-from cyxla.lax._util import kind_of
+from cyxla.lax._util import check_arrays, kind_of
 from cyxla.numpy.promotion import promote_inexact
 
 
 def _arrays(name, *args):
     """Arguments as arrays of one inexact dtype; TypeError for lists and other things that are not arrays."""
-    for position, x in enumerate(args):
-        if isinstance(x, (list, tuple)) or x is None:
-            raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
+    check_arrays(name, *args)
     return promote_inexact(*args)
 
 
