@@ -197,9 +197,9 @@ def test_python_scalars():
 @pytest.mark.parametrize(
     ("error", "program", "match"),
     [
-        ("TypeError", lambda jax: float(jax.numpy.asarray(X)), "scalar"),
-        ("TypeError", lambda jax: int(jax.numpy.asarray(X)), "scalar"),
-        ("TypeError", lambda jax: complex(jax.numpy.asarray(X)), "scalar"),
+        ("TypeError", lambda jax: float(jax.numpy.asarray(X)), "needs an array of rank 0"),
+        ("TypeError", lambda jax: int(jax.numpy.asarray(X)), "needs an array of rank 0"),
+        ("TypeError", lambda jax: complex(jax.numpy.asarray(X)), "needs an array of rank 0"),
         ("TypeError", lambda jax: float(jax.numpy.asarray(1j)), None),
         ("TypeError", lambda jax: operator.index(jax.numpy.asarray(1.5)), "integer"),
         ("TypeError", lambda jax: operator.index(jax.numpy.asarray([1])), "integer"),
