@@ -142,6 +142,10 @@ def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = 
     return len(leaves) == len(items) and all(map(operator.is_, leaves, items))
 
 
+def not_a_node(tree):
+    return ValueError(f"{tree!r:.200} of type {type(tree).__name__} is a leaf: only nodes of a tree have children")
+
+
 def flatten_one_level(tree):
     """The children of a node and its metadata. Raises ValueError for a leaf.
 
@@ -150,7 +154,7 @@ def flatten_one_level(tree):
     """
     opened = _pytree.flatten_one_level(tree)
     if opened is None:
-        raise ValueError(f"can't tree-flatten type: {type(tree)}")
+        raise not_a_node(tree)
     return opened
 
 
@@ -162,7 +166,7 @@ def flatten_one_level_with_keys(tree):
     """
     opened = _pytree.flatten_one_level(tree, True)
     if opened is None:
-        raise ValueError(f"can't tree-flatten type: {type(tree)}")
+        raise not_a_node(tree)
     return opened
 
 
@@ -251,7 +255,7 @@ def tree_reduce_associative(operation, tree, *, identity=_unspecified, is_leaf=N
     leaves = tree_leaves(tree, is_leaf)
     if not leaves:
         if isinstance(identity, Unspecified):
-            raise TypeError("Must specify identity for parallel reduction of empty sequence.")
+            raise TypeError("tree_reduce_associative: the tree has no leaves; give identity= to return for it")
         return identity
 
     def fold(items):
@@ -530,15 +534,14 @@ def register_dataclass(nodetype, data_fields=None, meta_fields=None, drop_fields
     """
     if (data_fields is None) != (meta_fields is None):
         raise TypeError(
-            "register_dataclass: data_fields and meta_fields must both be specified when either is specified. "
-            f"Got data_fields={data_fields!r} meta_fields={meta_fields!r}."
+            f"register_dataclass: give both data_fields and meta_fields, or neither; got data_fields={data_fields!r}, "
+            f"meta_fields={meta_fields!r}"
         )
     is_dataclass = isinstance(nodetype, type) and dataclasses.is_dataclass(nodetype)
     if data_fields is None:
         if not is_dataclass:
             raise TypeError(
-                "register_dataclass: data_fields and meta_fields are required when nodetype is not a dataclass. "
-                f"Got nodetype={nodetype!r}."
+                f"register_dataclass: {nodetype!r} is no dataclass, so data_fields and meta_fields must be given"
             )
         fields = [f for f in dataclasses.fields(nodetype) if f.name not in drop_fields]
         data_fields = [f.name for f in fields if not f.metadata.get("static", False)]
@@ -546,14 +549,16 @@ def register_dataclass(nodetype, data_fields=None, meta_fields=None, drop_fields
     data_fields, meta_fields = tuple(data_fields), tuple(meta_fields)
     chosen = {*data_fields, *meta_fields}
     if overlap := {*data_fields} & {*meta_fields}:
-        raise ValueError(f"data_fields and meta_fields must not overlap. Overlapping fields: {overlap}.")
+        raise ValueError(
+            f"register_dataclass: {sorted(overlap)} are in data_fields and in meta_fields; a field is one or the other"
+        )
     if is_dataclass:
         init_fields = {f.name for f in dataclasses.fields(nodetype) if f.init} - {*drop_fields}
-        problem = "data_fields and meta_fields must include all dataclass fields with ``init=True`` and only them."
+        problem = f"register_dataclass: the fields given for {nodetype.__name__} are not those with init=True."
         if missing := init_fields - chosen:
-            raise ValueError(f"{problem} Missing fields: {missing}. Add them to drop_fields to suppress this error.")
+            raise ValueError(f"{problem} Missing: {sorted(missing)}; those to leave out go into drop_fields.")
         if unexpected := chosen - init_fields:
-            raise ValueError(f"{problem} Unexpected fields: {unexpected}.")
+            raise ValueError(f"{problem} Unknown: {sorted(unexpected)}.")
     _pytree.register_dataclass_node(nodetype, data_fields, meta_fields)
     return nodetype
 

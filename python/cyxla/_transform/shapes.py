@@ -22,7 +22,7 @@ class ShapeDtypeStruct:
 
     def __init__(self, shape, dtype, *, sharding=None, weak_type=False, vma=None, manual_axis_type=None, is_ref=False):
         if dtype is None:
-            raise ValueError("ShapeDtypeStruct: dtype must be specified.")
+            raise ValueError("ShapeDtypeStruct: dtype is None; give the dtype of the elements")
         self.shape = tuple(shape)
         self.dtype = ShapedArray((), dtype).dtype
         self.sharding = sharding
@@ -50,7 +50,7 @@ class ShapeDtypeStruct:
 
     def __len__(self):
         if not self.shape:
-            raise TypeError("len() of unsized object")
+            raise TypeError("ShapeDtypeStruct of shape (): a scalar has no len()")
         return self.shape[0]
 
     def update(self, **changes):
