@@ -10,9 +10,11 @@ from examples import Example, floats, integers
 
 EXAMPLES: list[Example] = []
 
-# Equations that only derivatives of other primitives contain; and a generator with hidden state, which gives no value
-# to compare.
-INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"}
+# Equations that only derivatives of other primitives contain; a generator with hidden state, which gives no value to
+# compare; and collectives, which vmap replaces by others (see test_parallel.py).
+INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"} | {
+    "all_gather", "all_to_all", "axis_index", "pbroadcast", "pmax", "pmin", "ppermute", "psum", "reduce_scatter",
+}  # fmt: skip
 
 
 def example(primitive, function, *operands, label="", **options):

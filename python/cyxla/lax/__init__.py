@@ -80,4 +80,8 @@ from cyxla.lax.control_flow import (
     associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
     while_loop, while_p,
 )  # fmt: skip
+from cyxla.lax.parallel import (
+    all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
+    pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
+)  # fmt: skip
 from cyxla.lax import linalg
