@@ -75,6 +75,7 @@ from cyxla.lax.convolution import (
     conv_transpose, conv_transpose_shape_tuple, conv_with_general_padding, ConvDimensionNumbers,
     ConvGeneralDilatedDimensionNumbers, padtype_to_pads,
 )  # fmt: skip
+from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
     associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
