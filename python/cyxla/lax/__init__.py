@@ -69,6 +69,7 @@ from cyxla.lax.gather_scatter import (
 from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
+from cyxla.lax.ragged import ragged_dot, ragged_dot_general, ragged_dot_general_p, RaggedDotDimensionNumbers
 from cyxla.lax.convolution import (
     conv, conv_dimension_numbers, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_p,
     conv_general_dilated_patches, conv_general_permutations, conv_general_shape_tuple, conv_shape_tuple,
