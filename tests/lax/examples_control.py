@@ -107,3 +107,23 @@ example(
     differentiate=False,
     vectorize=False,
 )
+
+
+def mapped_by_rule(lax, x):
+    f = import_module(f"{module_of(lax).__name__}.custom_batching").custom_vmap(lambda v: lax.sin(v) * v)
+    f.def_vmap(lambda n, batched, v: (lax.sin(v) * v, True))
+    return f(x)
+
+
+def linear_by_rule(lax, x):
+    linear_call = import_module(f"{module_of(lax).__name__}.custom_derivatives").linear_call
+    return linear_call(lambda r, v: lax.mul(v, r), lambda r, ct: lax.mul(ct, r), Y, x)
+
+
+example("custom_vmap_call", mapped_by_rule, X, differentiate=False)
+example("linear_call", linear_by_rule, X, vectorize=False)
+example(
+    "platform_index",
+    lambda lax, x: lax.platform_dependent(x, cpu=lax.sin, default=lambda v: v * 7),
+    X,
+)

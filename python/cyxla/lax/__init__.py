@@ -79,8 +79,8 @@ from cyxla.lax.convolution import (
 from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
-    associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
-    while_loop, while_p,
+    associative_scan, cond, cond_p, custom_linear_solve, custom_root, fori_loop, linear_solve_p, map,
+    platform_dependent, scan, scan_p, switch, while_loop, while_p,
 )  # fmt: skip
 from cyxla.lax.parallel import (
     all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
