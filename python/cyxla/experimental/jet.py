@@ -236,7 +236,7 @@ def jet(fun, primals, series, factorial_scaled=True, **_):
         for k, term in enumerate(mine, 1):
             if not is_arraylike(term) or np.shape(term) != leaf.shape:
                 raise ValueError(
-                    f"jet: a term of the series is {term!r:.100}; it must be an array of the primal's shape {leaf.shape}"
+                    f"jet: a term of the series is {term!r:.100}; it must have the primal's shape {leaf.shape}"
                 )
             if not _is_inexact(leaf):
                 continue
