@@ -1,5 +1,7 @@
 """Decompositions: their defining equations, edge cases, errors; rules and values are in the law tests."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import scipy.linalg
 import cyxla
 from cyxla import lax
 
+# Programs here run once: what counts is that XLA compiles them fast.
+QUICK = {"xla_backend_optimization_level": 0}
 RANDOM = np.random.default_rng(0)
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 
@@ -347,13 +351,13 @@ def test_rules_jax_does_not_have(name, kind):
         out = function(*x)
         return tuple(out) if isinstance(out, tuple) else (out,)
 
-    @cyxla.jit
+    @partial(cyxla.jit, compiler_options=QUICK)
     def derivatives(x, t, ct):
         tangents = cyxla.jvp(flat, x, t)[1]
         return tangents, cyxla.vjp(flat, *x)[1](ct)
 
     h = 1e-6
-    f = cyxla.jit(flat)
+    f = cyxla.jit(flat, compiler_options=QUICK)
     above, below = (f(*[a + s * b for a, b in zip(x, t)]) for s in (h, -h))
     ct = tuple(matrices(*v.shape, dtype=dtype) for v in above)
     tangents, cotangents = derivatives(x, t, ct)
@@ -363,7 +367,7 @@ def test_rules_jax_does_not_have(name, kind):
     right = sum(np.sum(np.asarray(a) * b) for a, b in zip(cotangents, t)).real
     np.testing.assert_allclose(left, right, rtol=1e-9)
     batch = [np.stack([a, b], -1) for a, b in zip(x, t)]
-    outs = cyxla.jit(cyxla.vmap(flat, in_axes=-1))(*batch)
+    outs = cyxla.jit(cyxla.vmap(flat, in_axes=-1), compiler_options=QUICK)(*batch)
     for i, one in enumerate((x, t)):
         for ours, alone in zip(outs, f(*one)):
             np.testing.assert_allclose(ours[i], alone, rtol=1e-9, atol=1e-12)

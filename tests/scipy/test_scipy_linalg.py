@@ -1,5 +1,7 @@
 """cyxla.scipy.linalg against SciPy and jax."""
 
+from functools import partial
+
 import jax
 import jax.scipy.linalg
 import numpy as np
@@ -10,6 +12,8 @@ import cyxla
 import cyxla.numpy as jnp
 from cyxla.scipy import linalg
 
+# Programs here run once: what counts is that XLA compiles them fast.
+QUICK = {"xla_backend_optimization_level": 0}
 RANDOM = np.random.default_rng(0)
 
 
@@ -234,15 +238,14 @@ def test_reduced_forms(dtype, x64):
     close(np.diagonal(forms[0]), np.diagonal(scipy.linalg.rsf2csf(t[0], z[0])[0]))
 
 
-@BOTH
-@pytest.mark.parametrize("shape", [(3, 3), (4, 3), (3, 4)])
+@pytest.mark.parametrize(("shape", "dtype"), [((3, 3), np.float64), ((4, 3), np.complex128), ((3, 4), np.complex128)])
 def test_polar(shape, dtype, x64):
     a = matrices(*shape, dtype=dtype)
     for side in ("right", "left"):
         for method in ("qdwh", "svd"):
             for ours, expected in zip(linalg.polar(a, side, method=method), scipy.linalg.polar(a, side)):
                 close(ours, expected)
-    u, p = linalg.polar(np.stack([a, 2 * a]))
+    u, p = linalg.polar(np.stack([a, 2 * a]), method="svd")
     close(u @ p, np.stack([a, 2 * a]))
 
 
@@ -328,12 +331,12 @@ def test_derivatives_jax_does_not_have(name, x64):
     def flat(*x):
         return jnp.concatenate([jnp.ravel(v) for v in cyxla.tree.leaves(function(*x))])
 
-    @cyxla.jit
+    @partial(cyxla.jit, compiler_options=QUICK)
     def derivatives(x, t, ct):
         pull = lambda *x: cyxla.vjp(flat, *x)[1](ct)
         return cyxla.jvp(flat, x, t)[1], *cyxla.jvp(pull, x, t)
 
-    f = cyxla.jit(flat)
+    f = cyxla.jit(flat, compiler_options=QUICK)
     h = 1e-6
     above, below = (np.asarray(f(*[a + s * b for a, b in zip(x, t)])) for s in (h, -h))
     ct = matrices(*above.shape)
@@ -387,7 +390,7 @@ def test_against_jax(name):
                 out["vjp"] = module.vjp(f, a, b)[1](out["value"])
             return out
 
-        return module.jit(run)
+        return module.jit(run, compiler_options=QUICK)
 
     ours, expected = program(cyxla)(a, b), program(jax)(a, b)
     ours_leaves, expected_leaves = cyxla.tree.leaves(ours), jax.tree.leaves(expected)

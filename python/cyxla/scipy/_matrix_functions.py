@@ -37,6 +37,9 @@ def _as_complex(x):
     return x.astype(complex_dtype(x.dtype))
 
 
+_product = partial(jnp.matmul, precision="highest")
+
+
 def _unit_where(condition, x):
     return jnp.where(condition, jnp.ones_like(x), x)
 
@@ -146,41 +149,36 @@ def expm_frechet(A, E, *, method=None, compute_expm=True):
 
 
 def _by_schur(a, b, c):
-    """R. Bartels, G. Stewart: with upper triangular a and b, the columns of x follow one from the other."""
+    """R. Bartels, G. Stewart: with upper triangular a and b, the columns of x follow one from the other.
+
+    Returns x and the sums of eigenvalues that make the equation singular where they are zero.
+    """
     s, u = lax.linalg.schur(a)
     t, v = lax.linalg.schur(b)
     right = matmul(matmul(adjoint(u), c), v)
     values = jnp.diagonal(s)
 
     def column(k, x):
-        return _solve_upper(s, values + t[k, k], right[:, k] - x @ t[:, k])
+        return _solve_upper(s, values + t[k, k], right[:, k] - _product(x, t[:, k]))
 
     x = _columns_of(t.shape[0], column, jnp.zeros_like(right))
-    return matmul(matmul(u, x), adjoint(v))
+    return matmul(matmul(u, x), adjoint(v)), values[:, None] + jnp.diagonal(t)
 
 
 def _by_eigenvectors(a, b, c):
     d, u = lax.linalg.eig(a, compute_left_eigenvectors=False)
     e, v = lax.linalg.eig(b, compute_left_eigenvectors=False)
-    x = jnp.linalg.solve(u, matmul(c, v)) / (d[:, None] + e)
-    return matmul(u, jnp.linalg.solve(v.mT, x.mT).mT)
-
-
-def _eigenvalues(a):
-    return lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
+    sums = d[:, None] + e
+    x = jnp.linalg.solve(u, matmul(c, v)) / sums
+    return matmul(u, jnp.linalg.solve(v.mT, x.mT).mT), sums
 
 
 def _sylvester_of_one(a, b, c, method, tol):
     algorithm = {"schur": _by_schur, "eigen": _by_eigenvectors}[method]
 
     def solve(a, b, right):
-        a, b = _as_complex(a), _as_complex(b)
-        x = algorithm(a, b, _as_complex(right))
-        values = [
-            lax.linalg.eig(y, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0] for y in (a, b)
-        ]
-        sums = jnp.abs(values[0][:, None] + values[1])
-        x = jnp.where(jnp.any(sums <= tol), jnp.full_like(x, np.nan), x)
+        x, sums = algorithm(_as_complex(a), _as_complex(b), _as_complex(right))
+        x = jnp.where(jnp.any(jnp.abs(sums) <= tol), jnp.full_like(x, np.nan), x)
         return x if is_complex(right.aval) else x.real
 
     # Told by what it solves, it can be differentiated as often as needed.
@@ -300,7 +298,7 @@ def funm(A, func, disp=True):
     def column(j, x):
         # From x t = t x (Parlett); equal eigenvalues leave a row as it is, as SciPy does.
         above = positions < j
-        right = jnp.where(above, x @ t[:, j] - t[:, j] * results[j], 0)
+        right = jnp.where(above, _product(x, t[:, j]) - t[:, j] * results[j], 0)
         differences = _unit_where(~above, values - t[j, j])
         x = _solve_upper(jnp.where(positions < j, t, 0), jnp.where(differences == 0, -1, differences), right)
         return jnp.where(positions == j, results[j], x)
@@ -334,9 +332,9 @@ def _complex_schur_of_one(t, z):
         cosine, sine = (jnp.where(needed, x / _unit_where(~needed, length), y) for x, y in ((first, 1), (c, 0)))
         rotation = jnp.array([[jnp.conj(cosine), jnp.conj(sine)], [-sine, cosine]])
         both = jnp.array([m - 1, m])
-        t = t.at[both].set(rotation @ t[both])
-        t = t.at[:, both].set(t[:, both] @ adjoint(rotation))
-        return t.at[m, m - 1].set(0), z.at[:, both].set(z[:, both] @ adjoint(rotation))
+        t = t.at[both].set(_product(rotation, t[both]))
+        t = t.at[:, both].set(_product(t[:, both], adjoint(rotation)))
+        return t.at[m, m - 1].set(0), z.at[:, both].set(_product(z[:, both], adjoint(rotation)))
 
     t, z = lax.fori_loop(0, max(n - 1, 0), rotate, (t, z))
     return jnp.triu(t), z

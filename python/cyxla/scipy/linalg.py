@@ -374,7 +374,7 @@ def qr_multiply(a, c, mode="right", pivoting=False, conjugate=False, overwrite_a
             f"qr_multiply: for a of shape {a.shape} and mode={mode!r}, axis {axis} of c must have the size {size}; its "
             f"shape is {c.shape}"
         )
-    return (jnp.matmul(c, q) if mode == "right" else jnp.matmul(q, c), *rest)
+    return (jnp.matmul(*((c, q) if mode == "right" else (q, c)), precision="highest"), *rest)
 
 
 def hessenberg(a, *, calc_q=False, overwrite_a=False, check_finite=True):
