@@ -1,6 +1,7 @@
 # cython: language_level=3
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
@@ -87,9 +88,12 @@ cdef class NativeProgram:
                 done = self.program.run(context[0], buffers)
         else:
             done = self.program.run(context[0], buffers)
-        self.program.release(context)
         if not done:
-            raise RuntimeError("a compiled kernel reported an error")
+            message = (<bytes>context.message).decode("utf-8", "replace")
+            context.message[0] = 0
+            self.program.release(context)
+            raise RuntimeError(f"a step of a compiled program failed: {message or 'a kernel reported an error'}")
+        self.program.release(context)
         return 0
 
     def run(self, arguments):
@@ -164,6 +168,15 @@ def load(bytes serialized not None):
     for i in range(self.n_outputs):
         self.sizes[self.n_parameters + i] = program.outputs[i].bytes
     return self
+
+
+def register_function(str name, capsule):
+    """Makes a function (a PyCapsule of a typed FFI handler) known by the name that programs call it by.
+
+    False if it cannot be called from here.
+    """
+    cdef const char* label = PyCapsule_GetName(capsule)
+    return register_target(name.encode(), PyCapsule_GetPointer(capsule, label))
 
 
 def idle_bytes():

@@ -140,6 +140,8 @@ class Planner {
         case Kind::conditional: conditional(thunk, trips); break;
         case Kind::sort: sort(thunk, trips); break;
         case Kind::dot: product(thunk, trips); break;
+        case Kind::foreign: foreign(thunk, trips); break;
+        case Kind::top_k: top_k(thunk, trips); break;
         default: refuse("a thunk of unknown kind");
       }
     }
@@ -268,6 +270,47 @@ class Planner {
     if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");
     emit(OpCode::sort, static_cast<uint32_t>(program_.sorts_.size()));
     program_.sorts_.push_back(std::move(sort));
+  }
+
+  void top_k(const Thunk& thunk, uint64_t trips) {
+    TopK top_k;
+    const Shape& values = thunk.operands[0].shape;
+    top_k.rows = static_cast<uint64_t>(values.dims[0]);
+    top_k.length = static_cast<uint64_t>(values.dims[1]);
+    top_k.count = thunk.count;
+    for (size_t i = 1; i < 3; ++i) check_written(thunk.operands[i].slice);
+    top_k.first = argument(thunk.operands[0].slice);
+    argument(thunk.operands[1].slice);
+    argument(thunk.operands[2].slice);
+    add_work(thunk, trips);
+    program_.scratch_bytes_ = std::max(program_.scratch_bytes_, top_k.length * sizeof(uint32_t));
+    if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a top-k");
+    emit(OpCode::top_k, static_cast<uint32_t>(program_.top_ks_.size()));
+    program_.top_ks_.push_back(top_k);
+  }
+
+  void foreign(const Thunk& thunk, uint64_t trips) {
+    ForeignCall call;
+    call.handler = find_target(thunk.name);
+    if (!call.handler) refuse("a call of " + thunk.name);
+    if (thunk.operands.size() > kMaxForeignOperands) refuse("a call with many operands");
+    call.attributes = parse_attributes(thunk.attributes);
+    call.first = static_cast<uint32_t>(program_.arguments_.size());
+    call.n_arguments = static_cast<uint32_t>(thunk.n_arguments);
+    int64_t longest = 1;
+    for (size_t i = 0; i < thunk.operands.size(); ++i) {
+      const Operand& operand = thunk.operands[i];
+      if (i >= thunk.n_arguments) check_written(operand.slice);
+      argument(operand.slice);
+      for (int64_t d : operand.shape.dims) longest = std::max(longest, d);
+      call.shapes.push_back(operand.shape);
+    }
+    // Factorizations do about so many operations for each element.
+    program_.work = saturating_add(
+        program_.work, saturating_multiply(saturating_multiply(operand_bytes(thunk), static_cast<uint64_t>(longest)),
+                                           trips));
+    emit(OpCode::foreign, static_cast<uint32_t>(program_.foreign_calls_.size()));
+    program_.foreign_calls_.push_back(std::move(call));
   }
 
   // The distance, in elements, between neighbours along each dimension.

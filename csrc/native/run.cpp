@@ -140,6 +140,31 @@ void Program::run_sort(const Sort& sort, Context& context) const {
   }
 }
 
+void Program::run_top_k(const TopK& top_k, Context& context) const {
+  const Argument* arrays = context.arguments.data() + top_k.first;
+  const auto* values = static_cast<const uint8_t*>(arrays[0].data);
+  auto* largest = static_cast<uint8_t*>(arrays[1].data);
+  auto* where = static_cast<uint8_t*>(arrays[2].data);
+  auto* order = reinterpret_cast<uint32_t*>(context.scratch.get());
+  for (uint64_t row = 0; row < top_k.rows; ++row, values += 4 * top_k.length) {
+    // XLA's order: -NaN < -inf < -0 < 0 < inf < NaN, and of equals the first one.
+    auto key = [&](uint32_t i) {
+      int32_t bits;
+      std::memcpy(&bits, values + 4 * uint64_t{i}, 4);
+      return bits < 0 ? static_cast<int32_t>(0x7fffffffu - static_cast<uint32_t>(bits)) : bits;
+    };
+    for (uint32_t i = 0; i < top_k.length; ++i) order[i] = i;
+    std::partial_sort(order, order + top_k.count, order + top_k.length, [&](uint32_t a, uint32_t b) {
+      const int32_t left = key(a), right = key(b);
+      return left != right ? left > right : a < b;
+    });
+    for (uint64_t i = 0; i < top_k.count; ++i, largest += 4, where += 4) {
+      std::memcpy(largest, values + 4 * uint64_t{order[i]}, 4);
+      std::memcpy(where, order + i, 4);
+    }
+  }
+}
+
 Program::~Program() {
   while (free_) {
     Context* next = free_->next;
@@ -251,6 +276,14 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
         ++op;
         break;
       }
+      case OpCode::foreign:
+        if (!foreign_calls_[op->a].run(arguments, context.message)) return false;
+        ++op;
+        break;
+      case OpCode::top_k:
+        run_top_k(top_ks_[op->a], context);
+        ++op;
+        break;
       case OpCode::end: return true;
     }
   }

@@ -70,6 +70,28 @@ PROGRAMS = {
     ),
     "sort": (lambda x: jnp.sort(x), (np.ones(37, f32),)),
     "sort along an axis": (lambda x: (jnp.sort(x, 0), jnp.argsort(x, 1)), (np.ones((9, 4), f32),)),
+    "unstable sort": (lambda x: lax.sort(x, is_stable=False), (np.arange(50),)),
+    "top k": (lambda x: lax.top_k(x, 5), (np.ones((3, 20), f32),)),
+    "top all": (lambda x: lax.top_k(x, 20), (np.ones(20, f32),)),
+    "top k of integers": (lambda x: lax.top_k(x, 3), (np.arange(20),)),
+}
+
+
+MATRIX = np.array([[4, 1, 0], [1, 3, 1], [0, 1, 2]], f32)
+FACTORIZATIONS = {
+    "cholesky": (jnp.linalg.cholesky, (MATRIX,)),
+    "cholesky of two": (jnp.linalg.cholesky, (np.stack([MATRIX, 2 * MATRIX]),)),
+    "lu": (lax.linalg.lu, (MATRIX,)),
+    "qr": (jnp.linalg.qr, (MATRIX,)),
+    "eig": (jnp.linalg.eig, (MATRIX,)),
+    "eigh": (jnp.linalg.eigh, (MATRIX,)),
+    "eigh of complex": (jnp.linalg.eigh, (MATRIX.astype(np.complex64),)),
+    "svd": (jnp.linalg.svd, (MATRIX,)),
+    "singular values": (lambda x: jnp.linalg.svd(x, compute_uv=False), (MATRIX,)),
+    "solve": (jnp.linalg.solve, (MATRIX, MATRIX)),
+    "triangular solve": (lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True, lower=True), (MATRIX, MATRIX)),
+    "gradient": (cyxla.grad(lambda x: jnp.linalg.cholesky(x).sum()), (MATRIX,)),
+    "empty": (jnp.linalg.cholesky, (np.zeros((0, 0), f32),)),
 }
 
 
@@ -107,6 +129,19 @@ def test_same_bits(name):
             assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+@pytest.mark.parametrize("name", FACTORIZATIONS)
+def test_factorizations(name):
+    function, example = FACTORIZATIONS[name]
+    native, pjrt = both_ways(function, example)
+    assert native.execution_path == "native"
+    rng = np.random.default_rng(0)
+    for scale in (0, 0.1, 100, np.nan):
+        args = [np.asarray(x + scale * rng.standard_normal(x.shape), x.dtype) for x in example]
+        mine, theirs = (cyxla.tree_util.tree_leaves(f(*args)) for f in (native, pjrt))
+        for a, b in zip(mine, theirs, strict=True):
+            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
 @pytest.mark.parametrize(
     "function", [lambda k: cyxla.random.normal(k, (16,)), lambda k: cyxla.random.permutation(k, 16), cyxla.random.split]
 )
@@ -130,7 +165,8 @@ def test_typed_keys():
     ("function", "args", "reason"),
     [
         (lambda x: jnp.sin(x), (np.ones(300_000, f32),), "large"),
-        (lambda x: lax.top_k(x, 3), (np.ones(16, f32),), "topk"),
+        (lambda x: lax.sort((x, x), num_keys=1, is_stable=False), (np.ones(16, f32),), "not stable"),
+        (lambda x, k: lax.conv(x, k, (1, 1), "SAME"), (np.ones((1, 2, 8, 8), f32), np.ones((3, 2, 3, 3), f32)), "convol"),
     ],
 )
 def test_what_is_left_to_pjrt_says_why(function, args, reason):
