@@ -1,6 +1,8 @@
 # How a call runs: from arguments to a compiled program and back, with nothing in between but one table lookup.
 from cpython.object cimport PyObject
 
+from libcpp.vector cimport vector
+
 from cyxla._engine.core cimport ClosedJaxpr
 from cyxla._engine.native cimport NativeProgram
 from cyxla._engine.pytree cimport TreeDef
@@ -16,13 +18,14 @@ cdef class Executable:
     cdef bint committed
     cdef list constants          # buffers passed before the arguments
     cdef tuple kept              # indices of the arguments the program takes; None: all
+    cdef vector[Py_ssize_t] taken     # the same, all of them spelled out, for a native program
     cdef tuple donated           # indices of arguments whose buffers the program may reuse
     cdef readonly str execution_path     # 'native', or 'pjrt: ' and the reason
     cdef NativeProgram native    # the program for this process; None: it runs through the runtime
     cdef list constant_arrays    # the constants as it takes them
     cdef list run(self, list arrays)
     cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays)
-    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1
+    cdef int make_results(self, void** buffers, PyObject** results) except -1
 
 cdef class EagerCall:
     cdef tuple avals
@@ -41,6 +44,8 @@ cdef class Entry:
     cdef tuple avals                 # like the last one is recognized by
     cdef long epoch
     cdef long generation             # of the caches
+    cdef bint plain                  # each argument is positional and a leaf
+    cdef bint single                 # the result is one array, in no container
 
 cdef class JitFunction:
     cdef vectorcallfunc vectorcall

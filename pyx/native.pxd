@@ -47,6 +47,9 @@ cdef class HostMemory:
     cdef object owner            # whose memory it is; None: our own, from the pool
 
 cdef HostMemory new_memory(Py_ssize_t size)
+# Fills in a view of all of it, row-major and read-only.
+cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, Py_ssize_t itemsize,
+                     tuple shape) except -1
 cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
 
 

@@ -25,6 +25,9 @@ cdef class HostMemory:
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         PyBuffer_FillInfo(buffer, self, self.data, self.size, True, flags)
 
+    def __releasebuffer__(self, Py_buffer* buffer):
+        PyMem_Free(buffer.internal)
+
     def __len__(self):
         return self.size
 
@@ -41,6 +44,32 @@ cdef HostMemory new_memory(Py_ssize_t size):
         raise MemoryError(f"no {size} bytes for an array")
     memory.size = size
     return memory
+
+
+cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, Py_ssize_t itemsize,
+                     tuple shape) except -1:
+    cdef Py_ssize_t i, n = len(shape), stride = itemsize
+    cdef Py_ssize_t* dimensions = NULL
+    if n:
+        dimensions = <Py_ssize_t*>PyMem_Malloc(2 * n * sizeof(Py_ssize_t))
+        if dimensions == NULL:
+            raise MemoryError()
+        for i in range(n - 1, -1, -1):
+            dimensions[i] = shape[i]
+            dimensions[n + i] = stride
+            stride *= dimensions[i]
+    buffer.obj = memory
+    buffer.buf = memory.data
+    buffer.len = memory.size
+    buffer.itemsize = itemsize
+    buffer.readonly = True
+    buffer.ndim = <int>n
+    buffer.format = <char*>format
+    buffer.shape = dimensions
+    buffer.strides = dimensions + n if n else NULL
+    buffer.suboffsets = NULL
+    buffer.internal = dimensions
+    return 0
 
 
 cdef HostMemory memory_of(object value):
