@@ -275,8 +275,7 @@ cdef class LoweringContext:
                 self.lines.append(f"{name} = {rule} {', '.join(names)} : {out.mlir}")
             return [name]
         if rule is None:
-            raise NotImplementedError(f"MLIR translation rule for primitive '{primitive.name}' not found for platform "
-                                      f"{self.platform}")
+            raise NotImplementedError(f"{primitive.name} has no lowering for platform {self.platform}")
         self.avals_in = tuple([atom_aval(v) for v in eqn.invars])
         self.avals_out = tuple([(<Var>v).aval for v in eqn.outvars])
         result = rule(self, *names, **eqn.params)

@@ -204,7 +204,7 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
     arguments = op.__signature__.bind(*args, **kwargs).arguments
     for name in ("out", "where"):
         if arguments.pop(name, None) is not None:
-            raise NotImplementedError(f"{name} argument of {op.fields['name']} is not supported: arrays are immutable, "
+            raise NotImplementedError(f"{op.fields['name']}: {name}= is for writing into an array, and arrays are immutable; "
                                       "use the returned array")
     operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
     if op.strict:
@@ -213,8 +213,8 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
         if options:
             return op.fields["keywords"](*operands, **options)
     if len(operands) != op.nin:
-        raise TypeError(f"{op.fields['name']}() takes {op.nin} positional argument{'s' if op.nin > 1 else ''} but "
-                        f"{len(operands)} were given")
+        raise TypeError(f"{op.fields['name']}: {op.nin} operand{'s' if op.nin > 1 else ''} needed, "
+                        f"got {len(operands)}")
     if op.nin == 2:
         return apply_binary(op, operands[0], operands[1])
     return apply_unary(op, operands[0])

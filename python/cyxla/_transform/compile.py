@@ -103,8 +103,7 @@ def plan_donation(jaxpr, used, donated):
 
         listed = ", ".join(aval.str_short() for aval in unusable)
         warnings.warn(
-            f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
-            "memory cannot be reused.",
+            f"the donation of {listed} has no effect: no result of that shape and dtype is left to reuse the memory",
             stacklevel=2,
         )
     return tuple(sorted(donated)), attributes

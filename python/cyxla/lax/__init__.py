@@ -69,15 +69,21 @@ from cyxla.lax.gather_scatter import (
 from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
+from cyxla.lax.ragged import ragged_dot, ragged_dot_general, ragged_dot_general_p, RaggedDotDimensionNumbers
 from cyxla.lax.convolution import (
     conv, conv_dimension_numbers, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_p,
     conv_general_dilated_patches, conv_general_permutations, conv_general_shape_tuple, conv_shape_tuple,
     conv_transpose, conv_transpose_shape_tuple, conv_with_general_padding, ConvDimensionNumbers,
     ConvGeneralDilatedDimensionNumbers, padtype_to_pads,
 )  # fmt: skip
+from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
-    associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
-    while_loop, while_p,
+    associative_scan, cond, cond_p, custom_linear_solve, custom_root, fori_loop, linear_solve_p, map,
+    platform_dependent, scan, scan_p, switch, while_loop, while_p,
+)  # fmt: skip
+from cyxla.lax.parallel import (
+    all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
+    pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
 )  # fmt: skip
 from cyxla.lax import linalg

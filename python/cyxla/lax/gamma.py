@@ -267,7 +267,9 @@ def _betainc(a, b, x):
 
 
 def _betainc_shape_jvp(t, ans, a, b, x):
-    raise ValueError("Betainc gradient with respect to a and b not supported.")
+    raise ValueError(
+        "betainc has a derivative with respect to x only; hold a and b constant, for example by jax.lax.stop_gradient"
+    )
 
 
 def _betainc_jvp(t, ans, a, b, x):

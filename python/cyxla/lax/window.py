@@ -9,9 +9,8 @@ from cyxla._engine.aval import shaped_array
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import Primitive, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
-from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.pytree import tree_unflatten
 from cyxla.lax._util import (
-    as_operand,
     batch_size,
     canonicalize_shape,
     check_kind,
@@ -20,7 +19,7 @@ from cyxla.lax._util import (
     to_front,
     with_shape,
 )
-from cyxla.lax.reduction import highest, lowest, monoid, scalar_computation
+from cyxla.lax.reduction import check_operands, flat_operands, highest, lowest, monoid, scalar_computation
 
 # ---- windows: shapes, attributes, and a batch axis in front
 
@@ -40,7 +39,7 @@ def _window_shape(shape, window_dimensions, window_strides, padding, base_dilati
 
 def _check_positive(name, values):
     if any(v < 1 for v in values):
-        raise TypeError(f"reduce_window {name} must have every element be strictly positive, got {values}.")
+        raise TypeError(f"reduce_window: {name}={values} must hold positive integers")
 
 
 def _complete(shape, window_dimensions, window_strides, padding, base_dilation, window_dilation):
@@ -49,8 +48,8 @@ def _complete(shape, window_dimensions, window_strides, padding, base_dilation, 
     window_dimensions = canonicalize_shape(window_dimensions)
     if len(window_dimensions) != ndim:
         raise TypeError(
-            "reduce_window got the wrong number of window_dimensions for operand: got operand shape "
-            f"{shape} with window_dimensions {window_dimensions}."
+            f"reduce_window: window_dimensions={window_dimensions} needs one size for each axis of the operand, whose "
+            f"shape is {shape}"
         )
     ones = (1,) * ndim
     window_strides = ones if window_strides is None else canonicalize_shape(window_strides)
@@ -75,7 +74,9 @@ def _complete(shape, window_dimensions, window_strides, padding, base_dilation, 
         ("window_dilation", window_dilation),
     ):
         if len(value) != ndim:
-            raise ValueError(f"reduce_window got {name} {value} for an operand of shape {shape}: lengths must be equal")
+            raise ValueError(
+                f"reduce_window: {name}={value} needs one entry for each axis of the operand, whose shape is {shape}"
+            )
     return {
         "window_dimensions": window_dimensions,
         "window_strides": window_strides,
@@ -423,19 +424,8 @@ def reduce_window(
     >>> lax.reduce_window(np.int32([1, 2, 3, 4]), 0, lax.add, (2,))
     Array([3, 5, 7], dtype=int32)
     """
-    flat, treedef = tree_flatten(operand)
-    inits, init_tree = tree_flatten(init_value)
-    if treedef != init_tree:
-        raise ValueError(f"Operands must have the same tree structure as init_values: {treedef} vs. {init_tree}")
-    if not flat:
-        raise ValueError("reduce_window requires at least one operand")
-    flat, inits = [as_operand(x) for x in flat], [as_operand(v) for v in inits]
-    if any(v.ndim for v in inits):
-        raise TypeError(
-            f"reduce_window expected init_values to be scalars but init_values have shapes {[v.shape for v in inits]}."
-        )
-    if any(x.shape != flat[0].shape for x in flat):
-        raise TypeError(f"reduce_window requires operands of equal shapes, got {[x.shape for x in flat]}")
+    flat, inits, treedef = flat_operands("reduce_window", operand, init_value)
+    check_operands("reduce_window", flat, inits, TypeError)
     inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
     params = _complete(flat[0].shape, window_dimensions, window_strides, padding, base_dilation, window_dilation)
     if len(flat) == 1:

@@ -10,6 +10,7 @@ from cyxla import lax
 from cyxla._engine.array import asarray, typeof
 from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
+from cyxla.lax._util import check_kind
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, broadcast_together
@@ -131,8 +132,7 @@ absolute = abs
 
 def fabs(x, /):
     """Elementwise absolute value in floating point."""
-    if kind(typeof(x).dtype) == "c":
-        raise TypeError("ufunc 'fabs' does not support complex dtypes")
+    check_kind("fabs", typeof(x), "biuf")
     (x,) = promote_inexact(x)
     return lax.abs(x)
 
@@ -212,11 +212,12 @@ def round(a, decimals=0, out=None):
     a = asarray(a)
     decimals = int(decimals)
     letter = kind(a.dtype)
-    if letter == "b":
-        raise ValueError("bools cannot be rounded: data type bool is not inexact")
+    check_kind("round", a.aval, "iufc", error=ValueError)
     if letter in "iu":
         if decimals < 0:
-            raise NotImplementedError("rounding of integers is not implemented for decimals < 0")
+            raise NotImplementedError(
+                f"round: decimals={decimals} of an integer array; convert it to a float with .astype(...) first"
+            )
         return a
     if letter == "c":
         return lax.complex(round(lax.real(a), decimals), round(lax.imag(a), decimals))
@@ -260,8 +261,7 @@ def floor_divide(x1, x2, /):
         quotient = _div(x1, x2)
         inexact = ufuncs.logical_and(ufuncs.not_equal(lax.sign(x1), lax.sign(x2)), ufuncs.not_equal(_rem(x1, x2), 0))
         return select(inexact, quotient - 1, quotient)
-    if letter == "c":
-        raise TypeError("floor_divide does not support complex-valued inputs")
+    check_kind("floor_divide", x1.aval, "biuf")
     return _float_divmod(x1, x2)[0]
 
 
@@ -378,10 +378,7 @@ def _complex_scaled(x, factor):
 def hypot(x1, x2, /):
     """sqrt(x1**2 + x2**2) without overflow of the squares. Raises ValueError for complex operands."""
     if kind(common_dtype(x1, x2)[0]) == "c":
-        raise ValueError(
-            "jnp.hypot is not well defined for complex-valued inputs. Please convert to real values first, such as by "
-            "using abs(x)"
-        )
+        raise ValueError("hypot: complex numbers have no order; take their abs() first")
     x1, x2 = promote_inexact(x1, x2)
     x1, x2 = lax.abs(x1), lax.abs(x2)
     infinite = ufuncs.logical_or(ufuncs.equal(x1, np.inf), ufuncs.equal(x2, np.inf))
@@ -477,8 +474,7 @@ acosh = arccosh
 
 def i0(x):
     """Modified Bessel function of the first kind and order 0."""
-    if kind(typeof(x).dtype) == "c":
-        raise ValueError(f"Unsupported input type to jax.numpy.i0: {typeof(x).dtype}")
+    check_kind("i0", typeof(x), "biuf", error=ValueError)
     (x,) = promote_inexact(x)
     magnitude = lax.abs(x)
     return lax.mul(lax.exp(magnitude), lax.bessel_i0e(magnitude))
@@ -579,8 +575,7 @@ def bitwise_count(x, /):
 
 def _integers(name, x1, x2):
     x1, x2 = promote(x1, x2)
-    if kind(x1.dtype) not in "iu":
-        raise ValueError(f"Arguments to jax.numpy.{name} must be integers.")
+    check_kind(name, x1.aval, "iu", error=ValueError)
     return broadcast_together(x1, x2)
 
 
@@ -628,14 +623,10 @@ def clip(arr=None, /, min=None, max=None):
     Array(1., dtype=float32, weak_type=True)
     """
     if arr is None:
-        raise ValueError("No input was provided to the clip function.")
+        raise ValueError("clip: the array to clip is missing")
     for value in (arr, min, max):
-        if value is not None and kind(typeof(value).dtype) == "c":
-            raise ValueError(
-                "Clip received a complex value either through the input or the min/max keywords. Complex values have "
-                "no ordering and cannot be clipped. Please convert to a real value or array by taking the real or "
-                "imaginary components via jax.numpy.real/imag respectively."
-            )
+        if value is not None:
+            check_kind("clip", typeof(value), "biuf", error=ValueError)
     arr = asarray(arr)
     if min is not None:
         arr = ufuncs.maximum(min, arr)
