@@ -12,6 +12,7 @@ cdef class Executable:
     cdef object execute          # the runtime's two steps of a call
     cdef object consume
     cdef list handlers
+    cdef object target           # what it takes to put arrays on the device
     cdef readonly object loaded
     cdef readonly list out_avals
     cdef readonly object device
@@ -24,6 +25,8 @@ cdef class Executable:
     cdef NativeProgram native    # the program for this process; None: it runs through the runtime
     cdef list constant_arrays    # the constants as it takes them
     cdef list run(self, list arrays)
+    cdef list run_pjrt(self, PyObject** arguments, Py_ssize_t n_arguments)
+    cdef object buffer_of(self, object argument)
     cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays)
     cdef int make_results(self, void** buffers, PyObject** results) except -1
 
@@ -40,12 +43,17 @@ cdef class Entry:
     cdef public Executable executable
     cdef public object lifted    # the jaxpr with its constants as leading arguments, and those constants
     cdef public object donated       # indices of the flat arguments that are donated
-    cdef TreeDef in_tree             # the signature, where it has no static values and no committed arrays: what a call
-    cdef tuple avals                 # like the last one is recognized by
+    cdef TreeDef in_tree             # the signature, where it has no committed arrays: what a call like the last one is
+    cdef tuple avals                 # recognized by
     cdef long epoch
     cdef long generation             # of the caches
     cdef bint plain                  # each argument is positional and a leaf
     cdef bint single                 # the result is one array, in no container
+    cdef tuple static                # None: no argument can be static
+    cdef tuple static_numbers        # positions of static arguments, ascending
+    cdef dict static_names           # names of the others: where in static_values they are
+    cdef tuple static_values         # (type, hash, value) of each
+    cdef int remember_static(self, tuple static) except -1
 
 cdef class JitFunction:
     cdef vectorcallfunc vectorcall

@@ -9,7 +9,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.long cimport PyLong_AsLongLong
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, PyTypeObject, Py_EQ
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport int32_t, int64_t
@@ -50,6 +50,7 @@ cdef enum:
 # NULL, which is no type's address, where the fields of a NumPy array are not where they are expected.
 cdef PyTypeObject* NDARRAY = <PyTypeObject*>np.ndarray if layout_is_known(np) else NULL
 
+cdef object ndarray = np.ndarray
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
 cdef Primitive jit_p = None
@@ -91,6 +92,7 @@ cdef class Executable:
         self.execute = runner.execute
         self.consume = runner.consume
         self.handlers = list(runner.handlers)
+        self.target = runner.target
         self.loaded = loaded
         self.out_avals = list(out_avals)
         self.device = device
@@ -113,22 +115,31 @@ cdef class Executable:
 
     cdef list run(self, list arrays):
         """Runs the program on concrete arrays."""
-        cdef Py_ssize_t i
-        cdef list buffers, results
         for index in self.donated:
             arrays[index] = own(<Array>arrays[index])
         if self.native is not None:
             return self.run_native(PySequence_Fast_ITEMS(arrays), len(arrays))
-        buffers = list(self.constants)
-        if self.kept is None:
-            for array in arrays:
-                buffers.append(buffer_on(self.device, <ArrayImpl>array))
-        else:
-            for index in self.kept:
-                buffers.append(buffer_on(self.device, <ArrayImpl>arrays[index]))
+        return self.run_pjrt(PySequence_Fast_ITEMS(arrays), len(arrays))
+
+    cdef list run_pjrt(self, PyObject** arguments, Py_ssize_t n_arguments):
+        """Runs the program through the runtime, on arrays or (for arguments not donated) what `to_array` takes."""
+        cdef Py_ssize_t i, j, first = len(self.constants)
+        cdef Py_ssize_t n = n_arguments if self.kept is None else len(self.kept)
+        cdef list results, buffers = PyList_New(first + n)
+        cdef object buffer
+        for i in range(first):
+            buffer = self.constants[i]
+            Py_INCREF(buffer)
+            PyList_SET_ITEM(buffers, i, buffer)
+        for i in range(n):
+            j = i if self.kept is None else self.kept[i]
+            buffer = self.buffer_of(<object>arguments[j])
+            Py_INCREF(buffer)
+            PyList_SET_ITEM(buffers, first + i, buffer)
         for index in self.donated:
+            i = index
             # A view of the buffer on the host would make XLA copy it rather than reuse it.
-            (<ArrayImpl>arrays[index]).host_ = None
+            (<ArrayImpl>arguments[i]).host_ = None
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
             if (<ShapedArray>self.out_avals[i]).code == FLOAT0:
@@ -136,8 +147,23 @@ cdef class Executable:
             else:
                 results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
         for index in self.donated:
-            (<ArrayImpl>arrays[index]).deleted_ = True
+            i = index
+            (<ArrayImpl>arguments[i]).deleted_ = True
         return results
+
+    cdef object buffer_of(self, object argument):
+        cdef ShapedArray aval
+        cdef object dtype
+        if type(argument) is ArrayImpl:
+            return buffer_on(self.device, <ArrayImpl>argument)
+        if type(argument) is ndarray:
+            dtype = argument.dtype
+            aval = aval_of(argument)
+            if aval.dtype is dtype and aval.code != FLOAT0:
+                # Read before the call returns: the caller may write to it later.
+                return self.target.put(aval, self.target.sharding, [argument], self.target.devices, True, True,
+                                       self.target.only_during_call, True)
+        return buffer_on(self.device, <ArrayImpl?>to_array(argument))
 
     cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays):
         """Runs the program on concrete arrays, in this thread and without the runtime."""
@@ -323,6 +349,14 @@ cdef class Entry:
         self.single = out_tree.num_leaves == 1 and out_tree.num_nodes == 1
         self.name = name
 
+    cdef int remember_static(self, tuple static) except -1:
+        positional, named = static
+        self.static = static
+        self.static_numbers = tuple([number for number, _, _ in positional])
+        self.static_names = {name: len(positional) + i for i, (name, _, _) in enumerate(named)}
+        self.static_values = tuple([(kind, hash(value), value) for _, kind, value in positional + named])
+        return 0
+
 
 cdef class JitFunction:
     """A function that is traced and compiled once for each signature of its arguments."""
@@ -383,6 +417,8 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
     cdef Flat flat
     cdef PyObject* quick
     cdef object result = None
+    cdef Match found = OTHER
+    cdef bint here
     if entry is not None and entry.executable is not None and current_trace() is None:
         if kwnames == NULL and entry.plain:
             quick = repeat_native(entry, <PyObject**>args, n)
@@ -390,13 +426,19 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
                 return quick
         flat_init(&flat)
         try:
-            flat_call(&flat, <PyObject**>args, n, kwnames)
-            if not entry.plain and flat_treedef(&flat) is entry.in_tree:
+            if entry.static is None:
+                flat_call(&flat, <PyObject**>args, n, kwnames)
+                here = True
+            else:
+                here = flatten_dynamic(entry, &flat, <PyObject**>args, n, kwnames)
+            if here and not entry.plain and flat_treedef(&flat) is entry.in_tree:
                 quick = repeat_native(entry, flat.leaves, flat.n_leaves)
                 if quick != NULL:
                     return quick
-            if matches(entry, &flat):
-                result = run_flat(entry, &flat)
+            if here:
+                found = matches(entry, &flat)
+            if found != OTHER:
+                result = run_flat(entry, &flat, found == ALL_ARRAYS)
                 Py_INCREF(result)
                 return <PyObject*>result
         finally:
@@ -418,21 +460,88 @@ cdef PyObject* jit_boundary(PyObject* callable, PyObject* const* args, size_t na
     return result
 
 
-cdef bint matches(Entry entry, Flat* flat):
+cdef enum Match:
+    OTHER           # another signature, or one that takes a closer look
+    ALL_ARRAYS
+    HOST_VALUES     # NumPy arrays or Python scalars among the arguments
+
+
+cdef Match matches(Entry entry, Flat* flat) except? OTHER:
     """Whether flat arguments have the signature of an entry."""
     cdef Py_ssize_t i
     cdef PyObject* leaf
+    cdef PyTypeObject* kind
     cdef tuple avals = entry.avals
+    cdef Match found = ALL_ARRAYS
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
-        return False
+        return OTHER
     if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
-        return False
+        return OTHER
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
-        if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+        kind = Py_TYPE(<object>leaf)
+        if kind == <PyTypeObject*>ArrayImpl:
+            if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
+                return OTHER
+        elif kind == <PyTypeObject*>ndarray or kind == <PyTypeObject*>float or kind == <PyTypeObject*>int:
+            try:
+                if aval_of(<object>leaf) is not <object>PyTuple_GET_ITEM(avals, i):
+                    return OTHER
+            except TypeError:
+                # Not a dtype for arrays; who calls says which argument it is.
+                return OTHER
+            found = HOST_VALUES
+        else:
+            return OTHER
+    return found
+
+
+cdef enum:
+    MAX_DYNAMIC = 24
+
+
+cdef bint flatten_dynamic(Entry entry, Flat* flat, PyObject** args, Py_ssize_t n, PyObject* kwnames) except -1:
+    """Flattens the arguments that are not static; False where the static ones are not those of the entry."""
+    cdef PyObject* dynamic[MAX_DYNAMIC]
+    cdef Py_ssize_t i, n_dynamic = 0, n_named = 0, n_static = 0
+    cdef Py_ssize_t n_positional = PyTuple_GET_SIZE(entry.static_numbers)
+    cdef tuple names, values = entry.static_values
+    cdef list kept
+    cdef object known
+    if kwnames != NULL:
+        n_named = PyTuple_GET_SIZE(<tuple>kwnames)
+    if n + n_named > MAX_DYNAMIC:
+        return False
+    for i in range(n):
+        if n_static < n_positional and <Py_ssize_t>entry.static_numbers[n_static] == i:
+            if not is_same_static(<object>args[i], <tuple>values[n_static]):
+                return False
+            n_static += 1
+        else:
+            dynamic[n_dynamic] = args[i]
+            n_dynamic += 1
+    if n_static != n_positional:
+        return False
+    if PyTuple_GET_SIZE(values) == n_positional:
+        for i in range(n_named):
+            dynamic[n_dynamic + i] = args[n + i]
+        flat_call(flat, dynamic, n_dynamic, kwnames)
+        return True
+    kept = []
+    names = <tuple>kwnames if kwnames != NULL else ()
+    for i in range(n_named):
+        known = entry.static_names.get(names[i])
+        if known is None:
+            dynamic[n_dynamic + len(kept)] = args[n + i]
+            kept.append(names[i])
+        elif is_same_static(<object>args[n + i], <tuple>values[known]):
+            n_static += 1
+        else:
             return False
-        if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
-            return False
+    if n_static != PyTuple_GET_SIZE(values):
+        return False
+    names = tuple(kept)
+    flat_call(flat, dynamic, n_dynamic, <PyObject*>names if kept else NULL)
     return True
 
 
@@ -452,7 +561,7 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     cdef list held = None
     if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
         return NULL
-    if entry.generation != generation or config_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
         return NULL
     for i in range(n):
         leaf = leaves[i]
@@ -556,13 +665,27 @@ cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, list held)
     return memory.data
 
 
-cdef object run_flat(Entry entry, Flat* flat):
-    cdef list arrays = PyList_New(flat.n_leaves)
+cdef bint is_same_static(object value, tuple known) except -1:
+    """Whether a static argument would be found in a table under the one that is known: (type, hash, value)."""
+    try:
+        return (type(value) is known[0] and PyObject_Hash(value) == <Py_hash_t>known[1]
+                and PyObject_RichCompareBool(value, known[2], Py_EQ) == 1)
+    except Exception:
+        # Said in better words where the table is asked.
+        return False
+
+
+cdef object run_flat(Entry entry, Flat* flat, bint all_arrays):
+    cdef Executable executable = entry.executable
+    cdef list arrays
     cdef Py_ssize_t i
-    for i in range(flat.n_leaves):
-        Py_INCREF(<object>flat.leaves[i])
-        PyList_SET_ITEM(arrays, i, <object>flat.leaves[i])
-    return unflatten(entry.out_tree, entry.executable.run(arrays))
+    if not executable.donated:
+        if executable.native is None:
+            return unflatten(entry.out_tree, executable.run_pjrt(flat.leaves, flat.n_leaves))
+        if all_arrays:
+            return unflatten(entry.out_tree, executable.run_native(flat.leaves, flat.n_leaves))
+    arrays = [to_array(<object>flat.leaves[i]) for i in range(flat.n_leaves)]
+    return unflatten(entry.out_tree, executable.run(arrays))
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
@@ -591,7 +714,9 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
                 # It belongs to a trace that is under way; the next call has its own.
                 return entry
         self.entries[signature] = entry
-        if static is None and device is None:
+        if device is None:
+            if static is not None:
+                entry.remember_static(static)
             entry.in_tree = in_tree
             entry.avals = signature[3:]
             entry.epoch = trace_epoch()
@@ -628,9 +753,9 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
             entry.executable = executable
     if not all_concrete(leaves):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
-    if entry.avals is not None and self.simple:
+    if entry.avals is not None:
         # Where no argument is a container, a call need not be flattened to be compared with this one.
-        entry.plain = not kwargs and len(args) == len(leaves) and all([type(a) in PLAIN for a in args])
+        entry.plain = static is None and not kwargs and len(args) == len(leaves) and all([type(a) in PLAIN for a in args])
         self.last = entry
     return unflatten(entry.out_tree, entry.executable.run(leaves))
 
