@@ -243,12 +243,26 @@ void read_conditional(Span bytes, Thunk& thunk, int depth) {
 }
 
 void read_sort(Span bytes, Thunk& thunk) {
-  bool stable = false, plain = false;
+  bool stable = false;
   for (Reader r(bytes); r.next();) {
     switch (r.field) {
       case 1: thunk.dimension = static_cast<int64_t>(r.number()); break;
       case 2: stable = r.number() != 0; break;
-      case 3: plain = r.bytes().size != 0; break;  // the direction; the comparator says the same
+      case 3: {
+        bool known = false;
+        uint64_t direction = 0;
+        for (Reader d(r.bytes()); d.next();) {
+          switch (d.field) {
+            case 1: known = d.number() != 0; break;
+            case 2: direction = d.number(); break;
+            default: d.unknown("the direction of a sort");
+          }
+        }
+        if (!known) break;
+        if (direction != 1 && direction != 2) refuse("a sort in an unknown direction");
+        thunk.direction = static_cast<int>(direction);
+        break;
+      }
       case 4: thunk.name = r.text(); break;
       case 5: thunk.operands.push_back(read_operand(r.bytes(), 2, 1)); break;
       default: r.unknown("SortThunk");
@@ -263,9 +277,9 @@ void read_sort(Span bytes, Thunk& thunk) {
   if (thunk.dimension < 0 || static_cast<size_t>(thunk.dimension) >= first.dims.size())
     refuse("a sort along no dimension");
   // Where XLA compares by < it asks no comparator, and NaNs end up anywhere.
-  if (plain && !is_integer(first.dtype)) refuse("a plain sort of floats");
+  if (thunk.direction && !is_integer(first.dtype)) refuse("a plain sort of floats");
   // Which order equal elements end up in is XLA's secret otherwise, but integers by themselves show none.
-  if (!stable && !(plain && thunk.operands.size() == 1)) refuse("a sort that is not stable");
+  if (!stable && !(thunk.direction && thunk.operands.size() == 1)) refuse("a sort that is not stable");
   if (first.dims[thunk.dimension] > INT32_MAX) refuse("a sort too large");
 }
 

@@ -66,6 +66,7 @@ struct Thunk {
   Slice selector;                       // while: the condition's result; conditional: the branch index
   int64_t trip_count = -1;              // -1: not known
   int64_t dimension = 0;                // sort
+  int direction = 0;                    // sort: 1 by <, 2 by >, 0: only the comparator knows
   uint64_t count = 0;                   // top-k: how many of each row
   std::vector<int64_t> contracting[2];  // dot: dimensions of its two operands
   std::vector<int64_t> batch[2];

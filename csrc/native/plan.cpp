@@ -264,7 +264,10 @@ class Planner {
     add_work(thunk, trips);
     if (shape.bytes == 0) return;
     const uint64_t elements = sort.outer * sort.length * sort.inner;
-    if (elements > limits_.sort) refuse("large: a sort of " + std::to_string(elements) + " elements");
+    const bool plain = thunk.direction && sort.count == 1 && sort.inner == 1;
+    if (plain) sort.plain_dtype = shape.dtype;
+    sort.descending = thunk.direction == 2;
+    if (elements > (plain ? limits_.plain_sort : limits_.sort)) refuse("large: a sort of " + std::to_string(elements) + " elements");
     // Two lists of indices and one line of elements.
     program_.scratch_bytes_ = std::max(program_.scratch_bytes_, sort.length * (8 + uint64_t{widest}) + kAlignment);
     if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");
@@ -305,9 +308,9 @@ class Planner {
       for (int64_t d : operand.shape.dims) longest = std::max(longest, d);
       call.shapes.push_back(operand.shape);
     }
-    // Factorizations do about so many operations for each element.
+    // Factorizations do operations for each element of about this number.
     program_.work = saturating_add(
-        program_.work, saturating_multiply(saturating_multiply(operand_bytes(thunk), static_cast<uint64_t>(longest)),
+        program_.work, saturating_multiply(saturating_multiply(operand_bytes(thunk) / 4, static_cast<uint64_t>(longest)),
                                            trips));
     emit(OpCode::foreign, static_cast<uint32_t>(program_.foreign_calls_.size()));
     program_.foreign_calls_.push_back(std::move(call));
@@ -349,7 +352,7 @@ class Planner {
     const Shape& a = thunk.operands[0].shape;
     const Shape& b = thunk.operands[1].shape;
     const Shape& c = thunk.operands[2].shape;
-    if (a.dtype != b.dtype || a.dtype != c.dtype || (a.dtype != 11 && a.dtype != 12))
+    if (a.dtype != b.dtype || a.dtype != c.dtype || (a.dtype != 11 && a.dtype != 12 && a.dtype != 4))
       refuse("a dot of dtype " + std::to_string(a.dtype));
     if (thunk.contracting[0].size() != 1 || thunk.contracting[1].size() != 1 ||
         thunk.batch[0].size() != thunk.batch[1].size() || thunk.batch[0].size() > kMaxRank)
@@ -360,7 +363,7 @@ class Planner {
     const size_t n_batch = thunk.batch[0].size();
     if (c.dims.size() != n_batch + (free_a >= 0) + (free_b >= 0)) refuse("a dot of another result");
     Product out;
-    out.wide = a.dtype == 12;
+    out.type = a.dtype == 12 ? Product::float64 : a.dtype == 11 ? Product::float32 : Product::int32;
     for (size_t i = 0; i < n_batch; ++i) {
       const int64_t da = thunk.batch[0][i], db = thunk.batch[1][i];
       if (a.dims[da] != b.dims[db] || a.dims[da] != c.dims[i]) refuse("a dot of another result");
@@ -404,7 +407,7 @@ class Planner {
       multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(batch.size));
     for (int64_t size : {out.m, out.n, out.k})
       multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(size));
-    if (multiplications > limits_.product)
+    if (multiplications > (out.type == Product::int32 ? limits_.integer_product : limits_.product))
       refuse("large: a product of " + std::to_string(multiplications) + " multiplications");
     add_work(thunk, trips);
     program_.work = saturating_add(program_.work, saturating_multiply(multiplications / 2, trips));

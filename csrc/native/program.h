@@ -79,6 +79,8 @@ struct Sort {
   std::vector<uint32_t> widths;
   uint64_t outer = 1, length = 1, inner = 1;
   Comparator comparator = nullptr;
+  int plain_dtype = 0;  // integers by themselves are sorted without asking the comparator
+  bool descending = false;
 };
 
 // The largest `count` of each row, in order, and where they are.
@@ -99,8 +101,10 @@ struct Limits {
   uint64_t work = uint64_t{1} << 20;         // bytes that the thunks of a call read and write
   uint64_t grid_work = uint64_t{1} << 17;    // the same for a kernel that XLA would spread over threads
   uint64_t temporaries = uint64_t{1} << 24;  // bytes
-  uint64_t sort = 2048;                      // elements; XLA's sort calls no comparator where it is a plain one
+  uint64_t sort = 4096;                      // elements
+  uint64_t plain_sort = uint64_t{1} << 15;   // the same for integers by themselves
   uint64_t product = uint64_t{1} << 18;      // multiplications of one matrix product
+  uint64_t integer_product = uint64_t{1} << 15;
 };
 
 class Program {
@@ -152,6 +156,7 @@ class Program {
   Context* make_context() const;
   void run_relayout(const Relayout& relayout, const Argument* arguments) const;
   void run_sort(const Sort& sort, Context& context) const;
+  void run_plain_sort(const Sort& sort, Context& context) const;
   void run_top_k(const TopK& top_k, Context& context) const;
 
   Code code_;

@@ -88,6 +88,15 @@ void merge_sort(uint32_t* order, uint32_t* other, uint32_t n, const Less& less) 
   if (from != order) std::memcpy(order, from, n * sizeof(uint32_t));
 }
 
+template <class T>
+void sort_rows(void* data, uint64_t rows, uint64_t length, bool descending) {
+  auto* row = static_cast<T*>(data);
+  for (uint64_t i = 0; i < rows; ++i, row += length) {
+    if (descending) std::sort(row, row + length, [](T a, T b) { return a > b; });
+    else std::sort(row, row + length);
+  }
+}
+
 }  // namespace
 
 void Program::run_relayout(const Relayout& relayout, const Argument* arguments) const {
@@ -118,7 +127,22 @@ void Program::run_relayout(const Relayout& relayout, const Argument* arguments) 
   }
 }
 
+void Program::run_plain_sort(const Sort& sort, Context& context) const {
+  void* data = context.arguments[sort.first].data;
+  switch (sort.plain_dtype) {
+    case 1: case 6: return sort_rows<uint8_t>(data, sort.outer, sort.length, sort.descending);
+    case 2: return sort_rows<int8_t>(data, sort.outer, sort.length, sort.descending);
+    case 3: return sort_rows<int16_t>(data, sort.outer, sort.length, sort.descending);
+    case 4: return sort_rows<int32_t>(data, sort.outer, sort.length, sort.descending);
+    case 5: return sort_rows<int64_t>(data, sort.outer, sort.length, sort.descending);
+    case 7: return sort_rows<uint16_t>(data, sort.outer, sort.length, sort.descending);
+    case 8: return sort_rows<uint32_t>(data, sort.outer, sort.length, sort.descending);
+    default: return sort_rows<uint64_t>(data, sort.outer, sort.length, sort.descending);
+  }
+}
+
 void Program::run_sort(const Sort& sort, Context& context) const {
+  if (sort.plain_dtype) return run_plain_sort(sort, context);
   const Argument* arrays = context.arguments.data() + sort.first;
   const auto n = static_cast<uint32_t>(sort.length);
   auto* order = reinterpret_cast<uint32_t*>(context.scratch.get());

@@ -70,6 +70,13 @@ PROGRAMS = {
     ),
     "sort": (lambda x: jnp.sort(x), (np.ones(37, f32),)),
     "sort along an axis": (lambda x: (jnp.sort(x, 0), jnp.argsort(x, 1)), (np.ones((9, 4), f32),)),
+    "sorts of integers": (
+        lambda x: [
+            f(x.astype(t)) for t in ("int8", "uint8", "int16", "uint32") for f in (jnp.sort, lambda x: -jnp.sort(-x))
+        ],
+        (np.arange(50).reshape(5, 10),),
+    ),
+    "descending": (lambda x: (jnp.sort(x, descending=True), jnp.sort(x > 0), jnp.argsort(x)), (np.arange(50),)),
     "unstable sort": (lambda x: lax.sort(x, is_stable=False), (np.arange(50),)),
     "top k": (lambda x: lax.top_k(x, 5), (np.ones((3, 20), f32),)),
     "top all": (lambda x: lax.top_k(x, 20), (np.ones(20, f32),)),
@@ -166,7 +173,11 @@ def test_typed_keys():
     [
         (lambda x: jnp.sin(x), (np.ones(300_000, f32),), "large"),
         (lambda x: lax.sort((x, x), num_keys=1, is_stable=False), (np.ones(16, f32),), "not stable"),
-        (lambda x, k: lax.conv(x, k, (1, 1), "SAME"), (np.ones((1, 2, 8, 8), f32), np.ones((3, 2, 3, 3), f32)), "convol"),
+        (
+            lambda x, k: lax.conv(x, k, (1, 1), "SAME"),
+            (np.ones((1, 2, 8, 8), f32), np.ones((3, 2, 3, 3), f32)),
+            "convol",
+        ),
     ],
 )
 def test_what_is_left_to_pjrt_says_why(function, args, reason):
@@ -192,16 +203,16 @@ def test_what_is_left_to_pjrt_says_why(function, args, reason):
         ("i,j->ij", (5,), (7,)),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_products(subscripts, left, right, dtype):
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal(left).astype(dtype), rng.standard_normal(right).astype(dtype)
+    a, b = ((1000 * rng.standard_normal(shape)).astype(dtype) for shape in (left, right))
     with cyxla._core.config.enable_x64(dtype == "float64"):
         native, pjrt = both_ways(lambda a, b: jnp.einsum(subscripts, a, b), (a, b))
         assert native.execution_path == "native"
-        rtol = 1e-5 if dtype == "float32" else 1e-13
-        np.testing.assert_allclose(native(a, b), pjrt(a, b), rtol, rtol)
-        np.testing.assert_allclose(native(a, b), np.einsum(subscripts, a.astype(float), b.astype(float)), rtol, rtol)
+        rtol, atol = {"float32": (1e-5, 10), "float64": (1e-13, 1e-7), "int32": (0, 0)}[dtype]
+        np.testing.assert_allclose(native(a, b), pjrt(a, b), rtol, atol)
+        np.testing.assert_allclose(native(a, b), np.einsum(subscripts, a.astype(float), b.astype(float)), rtol, atol)
 
 
 def test_products_of_odd_numbers():
