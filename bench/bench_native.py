@@ -178,7 +178,8 @@ def tail(n):
                 np.zeros(10_000).tolist()[:10]
             time.sleep(0.001)
 
-    times = np.empty(n, np.int64)
+    times = np.ones(n, np.int64)
+    np.percentile(times, 50)
     clock = time.perf_counter_ns
     for _ in range(10_000):
         call()
