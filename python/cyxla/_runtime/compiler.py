@@ -3,8 +3,8 @@
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
 emitters. Without them it compiles in half the time to the same results, but not every program runs as fast then, and
 some compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other last
-bits, where the samplers of `random` promise jax's. `is_small` is the rule, by what is in a program and by the size of its arrays; `python -m
-bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
+bits, where the samplers of `random` promise jax's. `is_small` is the rule, by what is in a program and by the size of
+its arrays; `python -m bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
 """
 
 import math
