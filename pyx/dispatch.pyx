@@ -755,7 +755,8 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
     if entry.avals is not None:
         # Where no argument is a container, a call need not be flattened to be compared with this one.
-        entry.plain = static is None and not kwargs and len(args) == len(leaves) and all([type(a) in PLAIN for a in args])
+        entry.plain = (static is None and not kwargs and len(args) == len(leaves)
+                       and all([type(a) in PLAIN for a in args]))
         self.last = entry
     return unflatten(entry.out_tree, entry.executable.run(leaves))
 
