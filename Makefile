@@ -2,6 +2,7 @@
 #   make demo         train a classifier with what is built here
 #   make test         the whole suite
 #   make test-newest  the suite on Python 3.13 with the newest jaxlib, against an installed wheel
+#   make fuzz         what loads compiled programs, fed broken ones under sanitizers, for FUZZ_SECONDS
 #   make lint, make bench, make wheel
 #   make dev          for those who change the engine: run the source tree, compile pyx/ in place
 
@@ -33,13 +34,17 @@ requirements = $(BIN)/python -c 'import tomllib, sys; p = tomllib.load(open("pyp
 	print(*(r for e in sys.argv[1:] for r in extras[e] if not r.startswith("cyxla")), sep="\n")' $(1)
 install_requirements = $(call requirements,$(1)) >$(VENV)/requirements.txt && $(BIN)/python $(PIP) install -r $(VENV)/requirements.txt
 
-.PHONY: demo test test-newest lint bench wheel dev clean
+.PHONY: demo test test-newest fuzz lint bench wheel dev clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/installed-test
 	$(BIN)/python $(PYTEST)
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/installed-test
+	CYXLA_FUZZ=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/native/test_native_loader.py
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m bench

@@ -11,6 +11,9 @@ cdef extern from "native/pool.h" namespace "cyxla::native" nogil:
     size_t pool_idle_bytes()
     void pool_trim()
 
+cdef extern from "native/foreign.h" namespace "cyxla::native" nogil:
+    cbool register_target(const char*, void*)
+
 cdef extern from "native/program.h" namespace "cyxla::native" nogil:
     cppclass Shape:
         int dtype
@@ -21,7 +24,7 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         uint64_t grid_work
         uint64_t temporaries
     cppclass Context:
-        pass
+        char message[240]
     cppclass Program:
         @staticmethod
         Program* load(const uint8_t*, size_t, const Limits&, string&)
@@ -44,6 +47,9 @@ cdef class HostMemory:
     cdef object owner            # whose memory it is; None: our own, from the pool
 
 cdef HostMemory new_memory(Py_ssize_t size)
+# Fills in a view of all of it, row-major and read-only.
+cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, Py_ssize_t itemsize,
+                     tuple shape) except -1
 cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
 
 
