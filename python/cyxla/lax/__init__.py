@@ -80,4 +80,16 @@ from cyxla.lax.control_flow import (
     associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
     while_loop, while_p,
 )  # fmt: skip
-from cyxla.lax import linalg
+
+
+def __getattr__(name):
+    if name == "linalg":
+        # Loaded when it is first asked for.
+        import importlib
+
+        return importlib.import_module("cyxla.lax.linalg")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), "linalg"})
