@@ -7,6 +7,10 @@ here by number.
 import functools
 import threading
 
+from cyxla._engine.caches import register_tables
+
+from cyxla._engine.caches cimport keep
+
 cdef extern from *:
     """
     #include "thread_flags.h"
@@ -22,6 +26,8 @@ cdef dict epochs = {}             # values of key_options -> epoch
 cdef long last_epoch = 0
 cdef set key_numbers = set()      # key_options as a set
 cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and flags after the change
+cdef Py_ssize_t CONFIGURATION_BOUND = 1024
+register_tables("configurations", CONFIGURATION_BOUND, lambda: [epochs, transitions])
 cdef long global_version = 1
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
@@ -53,7 +59,8 @@ cdef int refresh(ThreadFlags* flags) except -1:
     if epoch is None:
         last_epoch += 1
         epoch = last_epoch
-        epochs[frozen] = epoch
+        # An epoch that was dropped is not given again: the same options have a new one then, and the caches miss.
+        keep(epochs, frozen, epoch, CONFIGURATION_BOUND, "configurations")
     flags.epoch = epoch
     flags.x64 = bool(option("jax_enable_x64", overrides, False))
     flags.strict_promotion = option("jax_numpy_dtype_promotion", overrides, "standard") == "strict"
@@ -104,8 +111,9 @@ cdef int refresh_option(ThreadFlags* flags, object number) except -1:
     known = transitions.get(step)
     if known is None:
         refresh(flags)
-        transitions[step] = (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
-                             flags.no_execution)
+        known = (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
+                 flags.no_execution)
+        keep(transitions, step, known, CONFIGURATION_BOUND, "configurations")
     else:
         (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
          flags.no_execution) = known

@@ -3,13 +3,28 @@ import math
 
 import numpy as np
 
+from cyxla._engine.caches import register_tables
+
 cimport cython
 
+from cyxla._engine.caches cimport keep
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
 from cyxla._engine.dtypes cimport BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
 from cyxla._engine.staging cimport trace_flat
+
+cdef list trace_tables = []
+cdef Py_ssize_t TRACE_BOUND = 1024
+register_tables("functions in lowering rules", TRACE_BOUND, lambda: trace_tables)
+
+
+def trace_table():
+    """A table for `LoweringContext.inline_function` to keep traces in."""
+    cdef dict table = {}
+    trace_tables.append(table)
+    return table
+
 
 # Larger constants of a program are passed to it as arguments.
 cdef Py_ssize_t MAX_INLINE_BYTES = 1024
@@ -155,7 +170,7 @@ cdef class LoweringContext:
         if closed is None:
             closed = ClosedJaxpr(*trace_flat(function, avals))
             if cache is not None:
-                cache[key] = closed
+                keep(cache, key, closed, TRACE_BOUND, "functions in lowering rules")
         outs = self.inline(closed, names)
         return outs if multiple_results else outs[0]
 

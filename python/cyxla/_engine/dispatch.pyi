@@ -6,6 +6,9 @@ from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import ClosedJaxpr, Primitive
 from cyxla._engine.pytree import TreeDef
 
+EAGER_BOUND: int
+SIGNATURE_BOUND: int
+
 @final
 class Executable:
     def __init__(

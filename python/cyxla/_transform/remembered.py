@@ -2,10 +2,14 @@
 
 import weakref
 
+from cyxla._engine.caches import keep, register_tables
 from cyxla._engine.config import epoch
 from cyxla._engine.core import Tracer
 
+# Traces of one function.
+TRACE_BOUND = 1024
 _traces = weakref.WeakKeyDictionary()
+register_tables("traces of functions", TRACE_BOUND, lambda: list(_traces.values()))
 
 
 def remembered(fun, key, trace):
@@ -23,10 +27,5 @@ def remembered(fun, key, trace):
     if found is None:
         found = trace()
         if not any(isinstance(c, Tracer) for c in found[1]):
-            known[key] = found
+            keep(known, key, found, TRACE_BOUND, "traces of functions")
     return found
-
-
-def forget():
-    """Forgets all of them."""
-    _traces.clear()
