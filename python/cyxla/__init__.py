@@ -69,6 +69,7 @@ from cyxla._transform.grad import vjp as vjp
 from cyxla._transform.jit import jit as jit
 from cyxla._transform.names import named_call as named_call
 from cyxla._transform.names import named_scope as named_scope
+from cyxla._transform.precompile import precompile as precompile
 from cyxla._transform.shapes import ShapeDtypeStruct as ShapeDtypeStruct
 from cyxla._transform.shapes import eval_shape as eval_shape
 from cyxla._transform.shapes import make_jaxpr as make_jaxpr

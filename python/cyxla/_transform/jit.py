@@ -314,6 +314,12 @@ class JitSpec:
     # staged use
 
     def trace(self, jitted, args, kwargs):
+        _, avals, in_tree, static = self.flatten(jitted, args, kwargs)
+        entry = jitted.entry_for(avals, in_tree, static)
+        return stages.Traced(self, entry, in_tree, tuple(avals), static)
+
+    def flatten(self, jitted, args, kwargs):
+        """`(leaves, avals, in_tree, static)` of a call whose arguments may be `ShapeDtypeStruct`s."""
         static = None
         if self.static_argnums or self.static_argnames:
             args, kwargs, static = self.split(args, kwargs)
@@ -330,8 +336,7 @@ class JitSpec:
                     avals.append(typeof(leaf))
                 except TypeError:
                     self.reject(jitted, in_tree, leaves, leaf, static)
-        entry = jitted.entry_for(avals, in_tree, static)
-        return stages.Traced(self, entry, in_tree, tuple(avals), static)
+        return leaves, avals, in_tree, static
 
 
 def _trace_entry(jitted, leaves, in_tree, static):
