@@ -7,7 +7,7 @@ here by number.
 import functools
 import threading
 
-from cyxla._engine.caches import register_tables
+from cyxla._engine.caches import CacheInfo, evicted, register, register_tables
 
 from cyxla._engine.caches cimport keep
 
@@ -29,6 +29,10 @@ cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and 
 cdef Py_ssize_t CONFIGURATION_BOUND = 1024
 register_tables("configurations", CONFIGURATION_BOUND, lambda: [epochs, transitions])
 cdef long global_version = 1
+cdef dict axes_numbers = {(): 0}   # named axes of a thread -> their number
+cdef long last_axes = 0
+register("named axes", lambda: CacheInfo(len(axes_numbers), CONFIGURATION_BOUND, evictions=evicted("named axes")),
+         lambda: None)
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
 
@@ -95,6 +99,11 @@ cdef ThreadFlags* thread_flags() noexcept:
 
 cdef long config_epoch() noexcept:
     return thread_flags().epoch
+
+
+cdef long trace_epoch() noexcept:
+    cdef ThreadFlags* flags = thread_flags()
+    return flags.epoch | flags.axes << 40
 
 
 cdef int refresh_option(ThreadFlags* flags, object number) except -1:
@@ -195,8 +204,42 @@ cpdef pop(Py_ssize_t number, object previous):
 
 
 def epoch():
-    """A number that is equal for equal trace-relevant configurations."""
-    return config_epoch()
+    """A number that is equal for equal trace-relevant configurations and named axes."""
+    return trace_epoch()
+
+
+def named_axes():
+    """The (name, size) of each named axis that this thread maps over, outermost first."""
+    return local.axes if flags_storage().axes else ()
+
+
+cdef class NamedAxis:
+    """Context manager: under it this thread maps over one more named axis."""
+    cdef object axis
+    cdef tuple outer
+
+    def __init__(self, name, Py_ssize_t size):
+        self.axis = (name, size)
+
+    def __enter__(self):
+        self.outer = named_axes()
+        self.set(self.outer + (self.axis,))
+
+    def __exit__(self, *exc):
+        self.set(self.outer)
+        return False
+
+    cdef int set(self, tuple axes) except -1:
+        # Like the epochs, a number that was dropped is not given again: what was traced under it may be kept.
+        global last_axes
+        number = axes_numbers.get(axes)
+        if number is None:
+            last_axes += 1
+            number = last_axes
+            keep(axes_numbers, axes, number, CONFIGURATION_BOUND, "named axes")
+        flags_storage().axes = number if axes else 0
+        local.axes = axes
+        return 0
 
 
 def overrides():

@@ -17,7 +17,7 @@ from cyxla._engine.array cimport (
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.caches cimport keep
 from cyxla._engine.boundary cimport hide_internal_frames
-from cyxla._engine.config cimport config_epoch, thread_flags
+from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
@@ -437,7 +437,7 @@ cdef Match matches(Entry entry, Flat* flat) except? OTHER:
     cdef Match found = ALL_ARRAYS
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
         return OTHER
-    if entry.generation != generation or config_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
         return OTHER
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
@@ -531,7 +531,7 @@ cdef object run_flat(Entry entry, Flat* flat, bint all_arrays):
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
-    cdef list key = [cache_key(in_tree), static, config_epoch()]
+    cdef list key = [cache_key(in_tree), static, trace_epoch()]
     cdef Entry entry
     cdef object device = None
     for leaf in leaves:
@@ -561,7 +561,7 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
                 entry.remember_static(static)
             entry.in_tree = in_tree
             entry.avals = signature[3:]
-            entry.epoch = config_epoch()
+            entry.epoch = trace_epoch()
             entry.generation = generation
     return entry
 

@@ -1,8 +1,8 @@
 """Tells whether programs of the installed jaxlib can still be run natively: `python scripts/verify_native.py`.
 
 Native execution rests on the form in which jaxlib serializes executables, which may change with any release. This
-compiles some hundred programs, loads each natively whatever `VERIFIED_JAXLIB` in `cyxla/_runtime/native.py` says, runs it
-on ordinary and on extreme values, and compares the results with PJRT's, bit by bit. Programs that are refused are
+compiles some hundred programs, loads each natively whatever `VERIFIED_JAXLIB` in `cyxla/_runtime/native.py` says, runs
+it on ordinary and on extreme values, and compares the results with PJRT's, bit by bit. Programs that are refused are
 listed with the reason: a refusal is safe, but a release that refuses what others run deserves a look.
 
 The programs run in a process of their own; when it dies, the next one goes on. The exit status is 0 if every program

@@ -60,7 +60,13 @@ def test_equal_programs_are_compiled_once():
     assert work() == (1, 1)
     cyxla.precompile([(f, SHAPE)])
     assert work() == (1, 1)
-    makers = [cyxla.jit(lambda x: x * 7) for _ in range(4)]
+
+    # Functions that nobody can prove to be the same.
+    class Factor:
+        value = 7
+
+    factors = [Factor() for _ in range(4)]
+    makers = [cyxla.jit(lambda x, factor=factor: x * factor.value, static_argnames="factor") for factor in factors]
     work = Work()
     cyxla.precompile([(f, SHAPE) for f in makers])
     assert work() == (4, 1)

@@ -2,9 +2,9 @@
 
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
 emitters. Without them it compiles in half the time to the same results, but not every program runs as fast then, and
-some compile slower; and tan, cbrt and float16 arithmetic come out with other last bits, where the samplers of `random`
-promise jax's. `is_small` is the rule, by what is in a program and by the size of its arrays; `python -m
-bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
+some compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other last bits,
+where the samplers of `random` promise jax's. `is_small` is the rule, by what is in a program and by the size of its
+arrays; `python -m bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
 """
 
 import math
@@ -35,7 +35,7 @@ _LARGEST = (
 _PRODUCT = re.compile(rb"stablehlo\.(?:dot|convolution)")
 _REDUCTION = re.compile(rb"stablehlo\.reduce\b")
 _SHAPE = re.compile(rb"tensor<((?:\d+x)+)")
-_OTHER_BITS = re.compile(rb"[<x]f16>|stablehlo\.(?:tan|cbrt)\b")
+_OTHER_BITS = re.compile(rb"[<x]f(?:16|8E\w+|4E\w+)>|stablehlo\.(?:tan|cbrt)\b")
 
 # Options that are fields of XLA's build options, not flags.
 _BUILD_FIELDS = (

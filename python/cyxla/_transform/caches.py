@@ -6,7 +6,6 @@ from types import MethodType
 from cyxla._engine import caches, dispatch, native
 from cyxla._engine.caches import CacheInfo
 from cyxla._engine.core import all_primitives
-from cyxla._runtime import cache as disk
 
 # Functions jitted twice with equal options share their compiled programs: function -> options -> signatures.
 _entries = weakref.WeakKeyDictionary()
@@ -52,6 +51,12 @@ def _forget_eager():
     dispatch.forget_last_calls()
 
 
+def _on_disk():
+    from cyxla._runtime import cache
+
+    return cache.info()
+
+
 def _signatures():
     stats = dispatch.stats()
     entries = sum(map(len, _all_entries()))
@@ -81,7 +86,7 @@ caches.register(
 )
 caches.register(
     "executables on disk",
-    disk.info,
+    _on_disk,
     # It outlives the process: emptied by deleting its files.
     lambda: None,
 )

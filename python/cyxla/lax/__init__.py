@@ -54,6 +54,7 @@ from cyxla.lax.cumulative import (
 from cyxla.lax.window import (
     reduce_window, reduce_window_max_p, reduce_window_min_p, reduce_window_p, reduce_window_shape_tuple,
     reduce_window_sum_p, select_and_gather_add_p, select_and_scatter_add_p,
+    select_and_scatter_p,
 )  # fmt: skip
 from cyxla.lax.sort import sort, sort_key_val, sort_p, top_k, top_k_p
 from cyxla.lax.slicing import (
@@ -75,21 +76,41 @@ from cyxla.lax.convolution import (
     conv_transpose, conv_transpose_shape_tuple, conv_with_general_padding, ConvDimensionNumbers,
     ConvGeneralDilatedDimensionNumbers, padtype_to_pads,
 )  # fmt: skip
+from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
-    associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
-    while_loop, while_p,
+    associative_scan, cond, cond_p, custom_linear_solve, custom_root, fori_loop, linear_solve_p, map,
+    platform_dependent, scan, scan_p, switch, while_loop, while_p,
 )  # fmt: skip
+from cyxla.lax.parallel import (
+    all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
+    pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
+)  # fmt: skip
+from cyxla.lax.composite import composite
+from cyxla._transform.transfer import device_put_p
+
+# Modules that are loaded when one of their functions is first asked for.
+_LATER = {
+    "approximate": "approx_max_k approx_min_k approx_top_k_p",
+    "ragged": "ragged_dot ragged_dot_general RaggedDotDimensionNumbers",
+    "scaled": "scaled_dot",
+    "staging": "after_all after_all_p create_token create_token_p dce_sink dce_sink_p stage stage_p",
+}
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
 
 
 def __getattr__(name):
-    if name == "linalg":
-        # Loaded when it is first asked for.
-        import importlib
+    import importlib
 
+    if name == "linalg":
         return importlib.import_module("cyxla.lax.linalg")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"cyxla.lax.{module}")
+    value = globals()[name] = getattr(module, name)
+    return value
 
 
 def __dir__():
-    return sorted({*globals(), "linalg"})
+    return sorted({*globals(), *_MODULE_OF, "linalg"})

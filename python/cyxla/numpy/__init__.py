@@ -368,14 +368,15 @@ _LATER = {
     "unique_values",
     "windows": "bartlett blackman hamming hanning kaiser",
 }
+_SUBMODULES = ("fft", "linalg")
 _MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
 
 
 def __getattr__(name):
     import importlib
 
-    if name == "linalg":
-        return importlib.import_module("cyxla.numpy.linalg")
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -384,7 +385,7 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_MODULE_OF, "linalg"})
+    return sorted({*globals(), *_MODULE_OF, *_SUBMODULES})
 
 
 _methods.install()
