@@ -115,15 +115,6 @@ PROGRAMS = {
 }
 
 
-class Way:
-    """One way of compiling: compile() -> executable; run() -> result, ready."""
-
-    def __init__(self, name):
-        self.name = name
-        self.compile_s = []
-        self.run_s = []
-
-
 def measure(name, n, rounds):
     import jax
 
@@ -202,7 +193,6 @@ def measure(name, n, rounds):
         "compile": {way: min(s) for way, s in compile_s.items()},
         "run": {way: min(s) for way, s in run_s.items()},
         "bits": values["default"] == values["fast"],
-        "lines": text.count(b"\n"),
     }
 
 
@@ -213,21 +203,29 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     sizes = [int(s) for s in options.sizes.split(",")]
-    print(f"{'program':22}{'elements':>9} {'small':>5} | compile ms {'default':>8}{'fast':>8}{'ours':>8}{'jax':>8} | run us "
-          f"{'default':>9}{'fast':>9}{'ours':>9}{'jax':>9}  ours/jax  bits")  # fmt: skip
+    ways = ("default", "fast", "ours", "jax")
+    head = "".join(f"{way:>9}" for way in ways)
+    print(f"{'':31}compile, ms: {'':24}| run, us:")
+    print(f"{'program':22}{'elements':>9}{head} |{head} ours/jax  policy   bits")
+    total = dict.fromkeys(ways, 0.0)
     for name, (_, _, largest) in PROGRAMS.items():
         if options.k not in name:
             continue
         for n in sizes:
             if largest is not None and n > largest:
                 continue
-            r = measure(name, n, options.rounds)
-            ours = "fast" if r["small"] else "default"
-            c = [1e3 * r["compile"][w] for w in ("default", "fast", ours, "jax")]
-            t = [1e6 * r["run"][w] for w in ("default", "fast", ours, "jax")]
-            print(f"{name:22}{n:9} {'yes' if r['small'] else 'no':>5} | {'':10}{c[0]:9.1f}{c[1]:8.1f}{c[2]:8.1f}{c[3]:8.1f} | "
-                  f"{'':6} {t[0]:9.1f}{t[1]:9.1f}{t[2]:9.1f}{t[3]:9.1f}  {t[1] / t[0]:5.2f} {t[2] / t[3]:5.2f}  "
-                  f"{'equal' if r['bits'] else 'OTHER'} {r['lines']}", flush=True)  # fmt: skip
+            result = measure(name, n, options.rounds)
+            policy = "fast" if result["small"] else "default"
+            for times in (result["compile"], result["run"]):
+                times["ours"] = times[policy]
+            for way in ways:
+                total[way] += result["compile"][way]
+            cells = "".join(f"{1e3 * result['compile'][way]:9.1f}" for way in ways)
+            cells += " |" + "".join(f"{1e6 * result['run'][way]:9.1f}" for way in ways)
+            ratio = result["run"]["ours"] / result["run"]["jax"]
+            bits = "equal" if result["bits"] else "OTHER"
+            print(f"{name:22}{n:9}{cells} {ratio:8.2f}  {policy:7}  {bits}", flush=True)
+    print(f"{'all':31}" + "".join(f"{1e3 * total[way]:9.0f}" for way in ways))
 
 
 if __name__ == "__main__":

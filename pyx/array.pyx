@@ -1,6 +1,8 @@
 # cython: language_level=3
 import numpy as np
 
+from cyxla._engine.caches import register_tables
+
 cimport cython
 from cpython.buffer cimport PyBUF_FULL_RO, PyObject_GetBuffer
 from cpython.object cimport PyTypeObject
@@ -9,6 +11,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.caches cimport keep
 from cyxla._engine.dtypes cimport (
     BOOL, EXTENDED, FLOAT0, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, MAX_DTYPES, UINT8, UINT16, UINT32, UINT64,
     canonicalize_code, code_dtype, dtype_code, info, scalar_code,
@@ -540,6 +543,8 @@ def with_aval(ArrayImpl array, ShapedArray aval):
 
 
 cdef dict literals = {}
+cdef Py_ssize_t LITERAL_BOUND = 1024
+register_tables("scalars", LITERAL_BOUND, lambda: [literals])
 
 
 cdef ArrayImpl scalar_literal(object value, int code, bint weak):
@@ -559,9 +564,7 @@ cdef ArrayImpl scalar_literal(object value, int code, bint weak):
     array = from_host(host, shaped_array((), code, weak))
     array.literal_ = True
     if cacheable:
-        if len(literals) >= 1024:
-            literals.clear()
-        literals[key] = array
+        keep(literals, key, array, LITERAL_BOUND, "scalars")
         array.shared_ = True
     return array
 

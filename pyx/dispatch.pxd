@@ -60,7 +60,7 @@ cdef class JitFunction:
     cdef public object __wrapped__
     cdef readonly object spec
     cdef bint simple             # no static arguments
-    cdef dict entries
+    cdef readonly dict entries
     cdef Entry last                  # of the most recent call
     cdef dict __dict__
     cdef object __weakref__

@@ -19,6 +19,7 @@ from cyxla._engine.array cimport (
     Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, from_memory, host_pointer, own, to_array,
 )
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.caches cimport keep
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
@@ -54,6 +55,8 @@ cdef object ndarray = np.ndarray
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
 cdef Primitive jit_p = None
+EAGER_BOUND = 1024           # programs of a primitive
+SIGNATURE_BOUND = 4096       # signatures of a function
 
 
 def install_compiler(function):
@@ -313,9 +316,7 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
         return compile_primitive(primitive, args, params, device)
     if executable is None:
         executable = compile_primitive(primitive, args, params, device)
-        if len(primitive.eager_cache) >= 1024:
-            primitive.eager_cache.clear()
-        primitive.eager_cache[key] = executable
+        keep(primitive.eager_cache, key, executable, EAGER_BOUND, "eager programs")
     if not params and device is None:
         last = EagerCall.__new__(EagerCall)
         last.avals = avals
@@ -713,7 +714,7 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
             if isinstance(const, Tracer):
                 # It belongs to a trace that is under way; the next call has its own.
                 return entry
-        self.entries[signature] = entry
+        keep(self.entries, signature, entry, SIGNATURE_BOUND, "signatures of jitted functions")
         if device is None:
             if static is not None:
                 entry.remember_static(static)

@@ -46,6 +46,7 @@ class LoweringContext:
         result_attributes: Sequence[str] | None = None,
     ) -> str: ...
 
+def trace_table() -> dict[Any, Any]: ...
 def lower_module(
     closed: ClosedJaxpr,
     name: str,

@@ -22,6 +22,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 import numpy as np
 
 from cyxla._engine.array import ArrayImpl
+from cyxla._engine.caches import CacheInfo, cached, register
 from cyxla._engine.core import Primitive
 from cyxla._engine.dispatch import JitFunction
 
@@ -102,7 +103,7 @@ class _Reads:
                 self._add(const, cells, names, attributes)
 
 
-@functools.lru_cache(maxsize=4096)
+@cached("what code reads", 4096)
 def _reads_of(code_id, holder):
     """The reads of a code object, or why they do not tell; by identity, as equality of code objects compares them."""
     try:
@@ -259,7 +260,7 @@ _NAMEDTUPLE = frozenset(vars(namedtuple("_Sample", ""))) | {"__annotate_func__",
 _NAMEDTUPLE |= {"__annotations_cache__", "__static_attributes__", "__firstlineno__"}
 
 
-@functools.lru_cache(maxsize=1024)
+@cached("plain structures of arguments", 1024)
 def is_plain(tree):
     """Whether arguments of a structure have no methods or class attributes of the user's, which could change."""
     node = tree.node_data()
@@ -325,8 +326,20 @@ class SharedTraces:
             self.entries.clear()
             self.bytes = 0
 
+    def report(self):
+        return CacheInfo(
+            len(self.entries),
+            self.max_entries,
+            self.bytes,
+            self.hits,
+            self.misses,
+            self.evictions,
+            f"least recently used first, also when they hold {self.max_bytes >> 20} MiB of arrays",
+        )
+
 
 traces = SharedTraces()
+register("traces of functions that are the same", traces.report, traces.clear)
 
 
 def _are_provable(values):

@@ -8,6 +8,7 @@ part of the result's tangent. Special functions are in special.py.
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive, UndefinedPrimal
+from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import (
     all_weak,
@@ -217,7 +218,7 @@ def _lexicographic(direction):
 
 
 def _extremum_lower(operation, direction):
-    choose, traces = _lexicographic(direction), {}
+    choose, traces = _lexicographic(direction), trace_table()
 
     def rule(ctx, x, y):
         x, y = broadcast_names(ctx, (x, y))

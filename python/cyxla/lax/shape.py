@@ -1,6 +1,5 @@
 """Changing the shape of an array without computing: broadcast, reshape, transpose, squeeze, reverse."""
 
-from functools import lru_cache
 from math import prod
 from operator import index
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, typeof
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive
 from cyxla.lax._util import (
     as_operand,
@@ -122,7 +122,7 @@ def broadcast(operand, sizes, *, out_sharding=None):
     )
 
 
-@lru_cache(maxsize=1024)
+@cached("shapes broadcast together", 1024)
 def _broadcast_shapes(shapes):
     ndim = max(map(len, shapes))
     out = []
@@ -351,7 +351,7 @@ def squeeze(array, dimensions):
     return squeeze_p.bind(array, dimensions=dimensions)
 
 
-@lru_cache(maxsize=1024)
+@cached("shapes with axes of size 1", 1024)
 def _expanded(shape, dimensions):
     """The shape with dimensions of size 1 added, and where the others are in it."""
     ndim = len(shape) + len(dimensions)

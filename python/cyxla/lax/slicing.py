@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero
 from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code
 from cyxla.lax._util import (
@@ -375,7 +375,7 @@ def _common_index_dtype(indices, shape):
     return np.dtype(np.int64 if any(n >= 2**31 for n in shape) else np.int32)
 
 
-@lru_cache(maxsize=4096)
+@cached("indices of slices", 4096)
 def _static_index(value: int, dtype) -> Array:
     """A static index as a scalar. It is brought into the dtype's range: indices are clamped anyway."""
     if dtype.kind in "iu":

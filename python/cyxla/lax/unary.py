@@ -9,6 +9,7 @@ from operator import index
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
+from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import (
     as_operand,
@@ -57,7 +58,7 @@ def _accurate_op(primitive, name, doc):
 
 def _by_kind(real, complex_function):
     """Lowering of the operations whose complex form is spelled out in real ones."""
-    traces = {}
+    traces = trace_table()
 
     def rule(ctx, x, accuracy=None):
         if is_complex(ctx.avals_in[0]):

@@ -10,7 +10,6 @@ An index is decoded into one entry for each axis. A plan depends on shapes and s
 from __future__ import annotations
 
 import operator
-from functools import lru_cache
 from types import EllipsisType
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from cyxla import errors, lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
+from cyxla._engine.caches import cached
 from cyxla._engine.dtypes import code_dtype, dtype_code, x64_enabled
 from cyxla.lax._util import broadcast_error, kind_of, scalar, scalar_like, short
 
@@ -430,7 +430,7 @@ def broadcast_lookups(shapes) -> tuple[int, ...]:
         raise broadcast_error(shapes) from None
 
 
-@lru_cache(maxsize=4096)
+@cached("plans of indexing", 4096)
 def _lookup_plan(shape: tuple[int, ...], entries: tuple, wrap: bool) -> LookupPlan:
     advanced = [i for i, e in enumerate(entries) if type(e) in (int, Lookup)]
     lookup_shape = broadcast_lookups([e.shape for e in entries if type(e) is Lookup])
