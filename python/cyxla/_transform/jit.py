@@ -369,6 +369,7 @@ def clear_caches():
     forget()
     for primitive in all_primitives().values():
         primitive.eager_cache.clear()
+        primitive.host_plans = None
     dispatch.forget_last_calls()
 
 
