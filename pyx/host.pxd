@@ -31,6 +31,9 @@ cdef class Plan:
     cdef tuple params            # names and values of the parameters, one after the other
     cdef tuple outs              # avals of the results
     cdef Operation* operation    # NULL: the operation is left to XLA
+    cdef Py_ssize_t price        # of a run, in bytes; 0 for small arrays
+    cdef Py_ssize_t budget       # what is left of `BUDGET`
+    cdef bint pay(self)
     cdef list run(self, tuple args)
     cdef ArrayImpl run_one(self, ArrayImpl x, ArrayImpl y)
 

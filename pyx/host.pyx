@@ -1,8 +1,9 @@
 # cython: language_level=3
 """Eager operations that run without XLA: which primitives, with which kernel of csrc/host, on which arrays.
 
-Only where the result is exactly defined, so that it has the bits that XLA:CPU would have given, and up to `LIMIT`
-bytes, above which XLA's threads win. What is not known here is left to XLA, silently: a type, a parameter, a device.
+Only where the result is exactly defined, so that it has the bits that XLA:CPU would have given. What is not known here
+is left to XLA, silently: a type, a parameter, a device. So are large arrays, and middling ones if the operation is
+repeated: their first runs cost less than XLA's compiler, many runs cost more than XLA's program.
 """
 
 import numpy as np
@@ -20,9 +21,10 @@ from cyxla._engine.config cimport ThreadFlags, thread_flags
 from cyxla._engine.core cimport Primitive, abstract_eval, current_trace, params_key
 from cyxla._engine.dtypes cimport (
     BFLOAT16, BOOL, COMPLEX64, COMPLEX128, FLOAT16, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32,
-    UINT64, canonicalize_code, code_dtype, info,
+    UINT64, canonicalize_code, dtype_code, info, promote,
 )
 from cyxla._engine.native cimport HostMemory, new_memory
+from cyxla._engine.ufunc cimport convert
 
 cdef extern from *:
     """
@@ -31,8 +33,11 @@ cdef extern from *:
     DType as_dtype(int) noexcept
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
 
-# Bytes of operands and results together, up to which an operation runs here.
-cdef Py_ssize_t LIMIT = 1 << 18
+# Bytes of operands and results together: up to SMALL an operation always runs here, above LIMIT never. In between it
+# does until it has touched BUDGET bytes, in about the 10 ms that XLA takes to compile it.
+cdef Py_ssize_t SMALL = 1 << 17
+cdef Py_ssize_t LIMIT = 1 << 22
+cdef Py_ssize_t BUDGET = 1 << 25
 DEF MAX_ARRAYS = 16
 DEF MAX_PLANS = 1024
 
@@ -48,6 +53,15 @@ cdef long n_runs = 0
 
 cdef long host_runs():
     return n_runs
+
+
+def limits(small=None, large=None):
+    """The bytes up to which operations always run here, and those up to which they ever do; sets them if given."""
+    global SMALL, LIMIT
+    previous = SMALL, LIMIT
+    SMALL = SMALL if small is None else small
+    LIMIT = LIMIT if large is None else large
+    return previous
 
 
 # -- whether, and for which device
@@ -121,8 +135,13 @@ cdef class Plan:
     def __dealloc__(self):
         del self.operation
 
+    cdef bint pay(self):
+        """Whether the budget allows one more run on arrays that are not small."""
+        self.budget -= self.price
+        return self.budget >= 0
+
     cdef list run(self, tuple args):
-        """The results; None where the operands are not on one CPU."""
+        """The results; None where this is left to XLA: the operands are not on one CPU, or the budget is spent."""
         global n_runs
         cdef const void* operands[MAX_ARRAYS]
         cdef void* memories[MAX_ARRAYS]
@@ -133,6 +152,8 @@ cdef class Plan:
         cdef object device = state_device
         cdef bint committed = False
         cdef list results
+        if self.price and not self.pay():
+            return None
         for i in range(n):
             array = <ArrayImpl> PyTuple_GET_ITEM(args, i)
             if array.committed_:
@@ -163,6 +184,8 @@ cdef class Plan:
         cdef ShapedArray aval = <ShapedArray> PyTuple_GET_ITEM(self.outs, 0)
         cdef object device = state_device
         cdef bint committed = False
+        if self.price and not self.pay():
+            return None
         if x.committed_:
             if not is_cpu(x.device_):
                 return None
@@ -192,18 +215,18 @@ cdef int add_array(vector[CArray]& arrays, ShapedArray aval) except -1:
     return 0
 
 
-cdef bint is_plain(tuple avals) except -1:
-    """Whether all arrays have kernels, and are few and small enough."""
+cdef Py_ssize_t bytes_of(tuple avals) except -2:
+    """The bytes of all arrays; -1 where they are too many or too large, or of dtypes without kernels."""
     cdef ShapedArray aval
     cdef Py_ssize_t total = 0
     if len(avals) > MAX_ARRAYS:
-        return False
+        return -1
     for item in avals:
         aval = <ShapedArray> item
         if numbers[aval.code] < 0 or aval.size > LIMIT:
-            return False
+            return -1
         total += aval.size * info[aval.code].itemsize
-    return total <= LIMIT
+    return total if total <= LIMIT else -1
 
 
 cdef Plan make_plan(str name, tuple avals, tuple outs, ints):
@@ -214,7 +237,11 @@ cdef Plan make_plan(str name, tuple avals, tuple outs, ints):
     cdef string kernel
     self.avals = avals
     self.outs = outs
-    if is_plain(avals + outs):
+    self.price = bytes_of(avals + outs)
+    if self.price >= 0:
+        if self.price <= SMALL:
+            self.price = 0
+        self.budget = BUDGET
         for aval in avals:
             add_array(request.operands, <ShapedArray> aval)
         for aval in outs:
@@ -235,7 +262,7 @@ cdef Plan plan_primitive(Primitive primitive, tuple args, dict params):
     out = abstract_eval(primitive, args, params)
     cdef tuple outs = tuple(out) if primitive.multiple_results else (out,)
     # Not before the plan is known to be a small one: a rule may look at every element of a parameter.
-    if outs and is_plain(avals + outs):
+    if outs and bytes_of(avals + outs) >= 0:
         rule = RULES.get(primitive.name)
         if rule is not None:
             found = rule(avals, outs, **params)
@@ -322,199 +349,5 @@ cdef object run_host(Primitive primitive, tuple args, dict params):
     return results if results is None or primitive.multiple_results else results[0]
 
 
-# -- from the parameters of a primitive to those of a kernel: (kernel, sequences of integers), or None for XLA
-
-cdef list dense(tuple shape):
-    """Strides of a dense array, in elements."""
-    strides = []
-    step = 1
-    for size in reversed(shape):
-        strides.insert(0, step)
-        step *= size
-    return strides
-
-
-cdef object product(sizes):
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
-
-
-def _copy(avals, outs, **params):
-    return "copy", ()
-
-
-def _broadcast_in_dim(avals, outs, shape, broadcast_dimensions, sharding=None):
-    strides = [0] * len(shape)
-    for axis, size, stride in zip(broadcast_dimensions, avals[0].shape, dense(avals[0].shape)):
-        strides[axis] = 0 if size == 1 else stride
-    return "view", ((0,), shape, strides)
-
-
-def _transpose(avals, outs, permutation):
-    strides = dense(avals[0].shape)
-    return "view", ((0,), outs[0].shape, [strides[axis] for axis in permutation])
-
-
-def _reshape(avals, outs, new_sizes, dimensions, sharding=None):
-    if dimensions is None:
-        return "copy", ()
-    shape = avals[0].shape
-    strides = dense(shape)
-    return "view", ((0,), [shape[axis] for axis in dimensions], [strides[axis] for axis in dimensions])
-
-
-def _rev(avals, outs, dimensions):
-    shape = avals[0].shape
-    strides = dense(shape)
-    offset = 0
-    for axis in dimensions:
-        offset += (shape[axis] - 1) * strides[axis]
-        strides[axis] = -strides[axis]
-    return "view", ((offset if avals[0].size else 0,), shape, strides)
-
-
-def _slice(avals, outs, start_indices, limit_indices, strides):
-    steps = dense(avals[0].shape)
-    offset = sum([start * step for start, step in zip(start_indices, steps)])
-    if strides is not None:
-        steps = [step * stride for step, stride in zip(steps, strides)]
-    return "view", ((offset,), outs[0].shape, steps)
-
-
-def _tile(avals, outs, reps):
-    shape = avals[0].shape
-    sizes = []
-    strides = []
-    for size, count, step in zip(shape, reps, dense(shape)):
-        sizes += [count, size]
-        strides += [0, step]
-    return "view", ((0,), sizes, strides)
-
-
-def _rows(shape, axis):
-    # Where there is nothing to copy, any number of rows will do.
-    return product(shape[:axis]) or 1
-
-
-def _concatenate(avals, outs, dimension):
-    return "concatenate", ((_rows(avals[0].shape, dimension),),)
-
-
-def _stack(avals, outs, axis):
-    return "concatenate", ((_rows(avals[0].shape, axis),),)
-
-
-def _split(avals, outs, axis, sizes=None):
-    return "split", ((_rows(avals[0].shape, axis),),)
-
-
-def _pad(avals, outs, padding_config):
-    return "pad", ([low for low, _, _ in padding_config], [high for _, high, _ in padding_config],
-                   [interior for _, _, interior in padding_config])
-
-
-def _dynamic_slice(avals, outs, slice_sizes):
-    return "dynamic_slice", ()
-
-
-def _iota(avals, outs, dtype, shape, dimension, sharding=None):
-    return "iota", ((dimension,),)
-
-
-def _convert(avals, outs, new_dtype, weak_type, sharding=None):
-    return "copy" if avals[0].code == outs[0].code else "convert", ()
-
-
-def _bitcast(avals, outs, new_dtype):
-    return "copy", ()
-
-
-def _round(avals, outs, rounding_method):
-    return "round_even" if rounding_method.name == "TO_NEAREST_EVEN" else "round_away", ()
-
-
-def _integer_pow(avals, outs, y):
-    return ("integer_pow", ((y,),)) if -(1 << 31) < y < 1 << 31 else None
-
-
-def _accurate(name):
-    def rule(avals, outs, accuracy=None):
-        return (name, ()) if accuracy is None else None
-
-    return rule
-
-
-def _reduce(name):
-    def rule(avals, outs, axes, index_dtype=None, out_sharding=None):
-        return name, (axes,)
-
-    return rule
-
-
-def _gather(avals, outs, dimension_numbers, slice_sizes, indices_are_sorted, unique_indices, mode, fill_value):
-    if not avals[0].size:
-        return None
-    clamps = mode.name in ("CLIP", "PROMISE_IN_BOUNDS")
-    fill = b"" if clamps else np.asarray(fill_value if mode.name == "FILL_OR_DROP" else 0, outs[0].dtype).tobytes()
-    return "gather", (*dimension_numbers, slice_sizes, (clamps,), fill)
-
-
-def _scatter(name):
-    def rule(avals, outs, dimension_numbers, indices_are_sorted, unique_indices, mode, update_jaxpr, update_consts):
-        x, indices, updates = avals
-        if not x.size or not updates.size:
-            return "copy", ()
-        if name == "scatter" and update_jaxpr is not None:
-            return None
-        window, inserted, _, batching, _ = dimension_numbers
-        sizes = iter([updates.shape[axis] for axis in window])
-        sizes = [1 if axis in inserted or axis in batching else next(sizes) for axis in range(x.ndim)]
-        return name, (*dimension_numbers, sizes, (mode.name == "CLIP",))
-
-    return rule
-
-
-# Primitives without a row have a kernel of their own name and no parameters.
-cdef dict RULES = {
-    "argmax": _reduce("argmax"),
-    "argmin": _reduce("argmin"),
-    "bitcast_convert_type": _bitcast,
-    "broadcast_in_dim": _broadcast_in_dim,
-    "concatenate": _concatenate,
-    "conj": lambda avals, outs, input_dtype: ("conj", ()),
-    "convert_element_type": _convert,
-    "copy": _copy,
-    "dynamic_slice": _dynamic_slice,
-    "empty": lambda avals, outs, **params: ("zeros", ()),
-    "gather": _gather,
-    "integer_pow": _integer_pow,
-    "iota": _iota,
-    "pad": _pad,
-    "reduce_and": _reduce("reduce_and"),
-    "reduce_max": _reduce("reduce_max"),
-    "reduce_min": _reduce("reduce_min"),
-    "reduce_or": _reduce("reduce_or"),
-    "reduce_prod": _reduce("reduce_prod"),
-    "reduce_sum": _reduce("reduce_sum"),
-    "reduce_xor": _reduce("reduce_xor"),
-    "reshape": _reshape,
-    "rev": _rev,
-    "round": _round,
-    "scatter": _scatter("scatter"),
-    "scatter-add": _scatter("scatter_add"),
-    "scatter-max": _scatter("scatter_max"),
-    "scatter-min": _scatter("scatter_min"),
-    "scatter-mul": _scatter("scatter_mul"),
-    "scatter-sub": _scatter("scatter_sub"),
-    "slice": _slice,
-    "split": _split,
-    "sqrt": _accurate("sqrt"),
-    "squeeze": _copy,
-    "stack": _stack,
-    "stop_gradient": _copy,
-    "tile": _tile,
-    "transpose": _transpose,
-    "unstack": _split,
-}
+include "host/rules.pxi"
+include "host/indexing.pxi"

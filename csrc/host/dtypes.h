@@ -7,6 +7,10 @@
 #include <cstring>
 #include <type_traits>
 
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 namespace cyxla::host {
 
 // Order and meaning are those of DTYPES in pyx/host.pyx.
@@ -30,6 +34,12 @@ struct Half {
   uint16_t bits;
   Half() = default;
   explicit Half(float x) : bits(round(x)) {}
+#ifdef __F16C__
+  explicit operator float() const { return _cvtsh_ss(bits); }
+
+ private:
+  static uint16_t round(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT); }
+#else
   explicit operator float() const {
     const uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 1023;
     if (exponent == 31) return bit_cast<float>(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
@@ -51,6 +61,7 @@ struct Half {
     const float shifted = bit_cast<float>(size) + 0.5f;
     return uint16_t(sign | (bit_cast<uint32_t>(shifted) - 0x3f000000));
   }
+#endif
 };
 
 struct BFloat16 {

@@ -112,13 +112,15 @@ constexpr BitsOf<T> kSignBit = BitsOf<T>(1) << (8 * sizeof(T) - 1);
 // beside a number; zeros of both signs are ordered; denormals are zeros.
 template <class T>
 inline T extremum_bits(T x, T y, bool is_max) {
-  if (x != x) return x;
-  const auto a = bit_cast<BitsOf<T>>(x), b = bit_cast<BitsOf<T>>(y);
-  const auto sign = (is_max ? a & b : a | b) & kSignBit<T>;
-  if (y != y) return bit_cast<T>(BitsOf<T>((b & ~kSignBit<T>) | sign));
-  if (x == y) return x == 0 ? bit_cast<T>(sign) : x;
-  const T chosen = (is_max ? x > y : x < y) ? x : y;
-  return chosen == 0 ? bit_cast<T>(bit_cast<BitsOf<T>>(chosen) & kSignBit<T>) : chosen;
+  using Bits = BitsOf<T>;
+  const Bits a = bit_cast<Bits>(x), b = bit_cast<Bits>(y), size = Bits(~kSignBit<T>);
+  const Bits sign = (is_max ? a & b : a | b) & kSignBit<T>;
+  const T greater = (is_max ? x > y : x < y) ? x : y;
+  const Bits c = bit_cast<Bits>(greater);
+  const Bits flushed = greater == T(0) ? c & kSignBit<T> : c;
+  const Bits ordered = x == y ? (x == T(0) ? sign : a) : flushed;
+  const Bits number = y == y ? ordered : Bits((b & size) | sign);
+  return bit_cast<T>(x == x ? number : a);
 }
 
 // float16 has one NaN only as a result.

@@ -1,7 +1,7 @@
 // Arithmetic as XLA:CPU does it: denormals count as zeros, as operands and as results.
 #pragma once
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__) && defined(__GNUC__)
 #include <xmmintrin.h>
 #define CYXLA_HOST_KERNELS 1
 #else

@@ -22,10 +22,12 @@ bool fits(const Ints& dims, const Ints& strides, int64_t offset, int64_t width, 
   if (is_empty(dims)) return true;
   int64_t low = offset, high = offset;
   for (size_t i = 0; i < dims.size(); ++i) {
-    int64_t reach;
-    if (__builtin_mul_overflow(dims[i] - 1, strides[i], &reach)) return false;
-    int64_t& end = reach < 0 ? low : high;
-    if (__builtin_add_overflow(end, reach, &end)) return false;
+    const int64_t stride = strides[i], steps = dims[i] - 1;
+    if (steps == 0) continue;
+    // More than the array in either direction is outside, whatever the other axes add.
+    if (stride > bytes / steps || stride < -bytes / steps) return false;
+    (stride < 0 ? low : high) += steps * stride;
+    if (low < -bytes || high > 2 * bytes) return false;
   }
   return low >= 0 && high <= bytes - width;
 }

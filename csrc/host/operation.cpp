@@ -41,6 +41,12 @@ Operation* plan(const std::string& name, const Request& request) {
   return found == makers.end() || request.results.empty() ? nullptr : found->second(request).release();
 }
 
-bool supported() { return CYXLA_HOST_KERNELS; }
+bool supported() {
+#if CYXLA_HOST_KERNELS
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+#else
+  return false;
+#endif
+}
 
 }  // namespace cyxla::host

@@ -51,7 +51,7 @@ extern const Row kUnary[], kBinary[], kSelection[], kMovement[], kReduction[], k
 // running it will make has been checked against the shapes.
 Operation* plan(const std::string& name, const Request& request);
 
-// Whether host kernels have XLA's results on this machine.
+// Whether the kernels run on this machine, and have XLA's results there.
 bool supported();
 
 }  // namespace cyxla::host
