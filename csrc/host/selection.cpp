@@ -87,8 +87,12 @@ void clamp_loop(const void* const* operands, void* result, int64_t n, unsigned s
   const int64_t low_step = scalars & 1 ? 0 : 1, high_step = scalars & 4 ? 0 : 1;
   T* out = static_cast<T*>(result);
   for (int64_t i = 0; i < n; ++i) {
-    const auto least = widened(low[i * low_step]), most = widened(high[i * high_step]);
-    out[i] = narrowed<T>(Min::apply(most, Max::apply(least, widened(x[i]))));
+    const T least = low[i * low_step], most = high[i * high_step];
+    if constexpr (std::is_same_v<T, Half>) {
+      out[i] = Min::apply_half(most, Max::apply_half(least, x[i]));
+    } else {
+      out[i] = narrowed<T>(Min::apply(widened(most), Max::apply(widened(least), widened(x[i]))));
+    }
   }
 }
 

@@ -165,7 +165,12 @@ def _pad_batch(args, dims, padding_config):
 
 
 pad_p = Primitive(
-    "pad", abstract=_pad_abstract, lower=_pad_lower, linear=True, transpose=_pad_transpose, batch=_pad_batch,
+    "pad",
+    abstract=_pad_abstract,
+    lower=_pad_lower,
+    linear=True,
+    transpose=_pad_transpose,
+    batch=_pad_batch,
     host=True,
 )
 

@@ -90,7 +90,11 @@ ceil_p = _row("ceil", "f", "stablehlo.ceil", host=True)
 ceil = StrictOp(ceil_p, "ceil", "Elementwise smallest integer that is not below x.", nin=1)
 
 is_finite_p = Primitive(
-    "is_finite", kind="compare", accepts="f", lower="stablehlo.is_finite {0} : ({t0}) -> {t}", differentiable=False,
+    "is_finite",
+    kind="compare",
+    accepts="f",
+    lower="stablehlo.is_finite {0} : ({t0}) -> {t}",
+    differentiable=False,
     host=True,
 )
 is_finite = StrictOp(is_finite_p, "is_finite", "Elementwise test for numbers that are neither infinite nor NaN.", nin=1)
@@ -100,7 +104,9 @@ _ROUND = {
     RoundingMethod.TO_NEAREST_EVEN: "stablehlo.round_nearest_even",
 }
 round_p = _row(
-    "round", "f", lambda ctx, x, rounding_method: ctx.op(f"{_ROUND[rounding_method]} {x} : {ctx.avals_out[0].mlir}"),
+    "round",
+    "f",
+    lambda ctx, x, rounding_method: ctx.op(f"{_ROUND[rounding_method]} {x} : {ctx.avals_out[0].mlir}"),
     host=True,
 )
 
@@ -184,7 +190,10 @@ def reciprocal(x):
 # ---- roots, exponentials and logarithms
 
 sqrt_p = _row(
-    "sqrt", "fc", _accurate("stablehlo.sqrt"), lambda t, ans, x, **_: lax.mul(t, lax.div(scalar_like(x, 0.5), ans)),
+    "sqrt",
+    "fc",
+    _accurate("stablehlo.sqrt"),
+    lambda t, ans, x, **_: lax.mul(t, lax.div(scalar_like(x, 0.5), ans)),
     host=True,
 )
 sqrt = _accurate_op(sqrt_p, "sqrt", "Elementwise square root; NaN for negative real numbers.")
@@ -446,7 +455,9 @@ def _conj_abstract(x, input_dtype):
     return shaped_array(x.shape, complex_code(x.code), x.weak_type)
 
 
-conj_p = Primitive("conj", abstract=_conj_abstract, lower=_conj_lower, linear=True, transpose=_conj_transpose, host=True)
+conj_p = Primitive(
+    "conj", abstract=_conj_abstract, lower=_conj_lower, linear=True, transpose=_conj_transpose, host=True
+)
 conj_p.batch = batch_unary(conj_p)
 
 

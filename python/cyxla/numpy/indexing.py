@@ -16,8 +16,8 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, array_from_host, asarray, install, install_operator
 from cyxla._engine.core import get_trace
-from cyxla._engine.host import getitem, install_indexing, overwrite, static_key
 from cyxla._engine.dtypes import code_dtype, promote_nodes
+from cyxla._engine.host import getitem, install_indexing, overwrite, static_key
 from cyxla._runtime import backend
 from cyxla.lax._util import kind_of, scalar, short
 from cyxla.lax.convert import convert
