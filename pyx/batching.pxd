@@ -10,6 +10,7 @@ cdef class Axis:
     cdef readonly Py_ssize_t size
     cdef readonly object name
     cdef readonly object spmd_name
+    cdef object effect                   # of equations that refer to it
 
 cdef class BatchTrace(Trace):
     cdef readonly Axis axis

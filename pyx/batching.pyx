@@ -6,8 +6,8 @@ from cyxla._engine.array cimport Array, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks, restore_trace,
-    swap_trace,
+    GENERAL, NamedAxisEffect, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks,
+    restore_trace, swap_trace,
 )
 
 cdef Primitive transpose_p = None
@@ -29,6 +29,7 @@ cdef class Axis:
         self.size = size
         self.name = name
         self.spmd_name = spmd_name
+        self.effect = None if name is None else NamedAxisEffect(name)
 
 
 @cython.final
@@ -57,14 +58,14 @@ cdef class BatchTrace(Trace):
                     check_tracer(arg)
                 values.append(arg)
                 dims.append(None)
-        if tracer is None:
+        if tracer is None and not uses_axis(self.axis, primitive, params):
             return bind_on(self.parent, primitive, tuple(values), params)
         previous = swap_trace(self.parent)
         try:
             if primitive.kind != GENERAL:
                 return batch_elementwise(self, primitive, values, dims, params, tracer)
             if primitive.batch is None:
-                raise NotImplementedError(f"Batching rule for '{primitive.name}' not implemented")
+                raise NotImplementedError(f"{primitive.name} has no batching rule; map over it with jax.lax.map")
             if primitive.batch_needs_axis:
                 out, dim = primitive.batch(self.axis, values, dims, **params)
             else:
@@ -103,6 +104,13 @@ cdef class BatchTrace(Trace):
         tracer.aval = like.aval
         tracer._trace = self
         return tracer
+
+
+cdef bint uses_axis(Axis axis, Primitive primitive, dict params) except -1:
+    """Whether a primitive refers to the axis by its name, so that its rule applies even without batched operands."""
+    if axis.name is None or primitive.effects is None:
+        return False
+    return axis.effect in primitive.effects(**params)
 
 
 cdef Array move_to_front(Array value, Py_ssize_t dim):

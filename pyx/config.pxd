@@ -4,6 +4,7 @@ cdef extern from "thread_flags.h" nogil:
     ctypedef struct ThreadFlags "cyxla::ThreadFlags":
         long version
         long epoch
+        long axes
         int overridden
         int x64
         int explicit_x64
@@ -25,3 +26,5 @@ cdef extern from "thread_flags.h" nogil:
 cdef ThreadFlags* thread_flags() noexcept
 # Equal for equal trace-relevant configurations, whatever happened in between: a part of every cache key.
 cdef long config_epoch() noexcept
+# The same for what is traced, which may also depend on the named axes.
+cdef long trace_epoch() noexcept

@@ -23,6 +23,7 @@ cdef long last_epoch = 0
 cdef set key_numbers = set()      # key_options as a set
 cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and flags after the change
 cdef long global_version = 1
+cdef dict axes_numbers = {(): 0}   # named axes of a thread -> their number
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
 
@@ -88,6 +89,11 @@ cdef ThreadFlags* thread_flags() noexcept:
 
 cdef long config_epoch() noexcept:
     return thread_flags().epoch
+
+
+cdef long trace_epoch() noexcept:
+    cdef ThreadFlags* flags = thread_flags()
+    return flags.epoch | flags.axes << 40
 
 
 cdef int refresh_option(ThreadFlags* flags, object number) except -1:
@@ -187,8 +193,36 @@ cpdef pop(Py_ssize_t number, object previous):
 
 
 def epoch():
-    """A number that is equal for equal trace-relevant configurations."""
-    return config_epoch()
+    """A number that is equal for equal trace-relevant configurations and named axes."""
+    return trace_epoch()
+
+
+def named_axes():
+    """The (name, size) of each named axis that this thread maps over, outermost first."""
+    return local.axes if flags_storage().axes else ()
+
+
+cdef class NamedAxis:
+    """Context manager: under it this thread maps over one more named axis."""
+    cdef object axis
+    cdef tuple outer
+
+    def __init__(self, name, Py_ssize_t size):
+        self.axis = (name, size)
+
+    def __enter__(self):
+        self.outer = named_axes()
+        self.set(self.outer + (self.axis,))
+
+    def __exit__(self, *exc):
+        self.set(self.outer)
+        return False
+
+    cdef int set(self, tuple axes) except -1:
+        # Like the epochs, the numbers are kept: what was traced under them may be.
+        flags_storage().axes = axes_numbers.setdefault(axes, len(axes_numbers))
+        local.axes = axes
+        return 0
 
 
 def overrides():

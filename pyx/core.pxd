@@ -63,6 +63,9 @@ cdef class Eqn:
     cdef int lasti
     cdef readonly object name_stack
 
+cdef class NamedAxisEffect:
+    cdef readonly object name
+
 cdef class Jaxpr:
     cdef readonly list constvars
     cdef readonly list invars

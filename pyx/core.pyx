@@ -510,6 +510,24 @@ cdef void copy_source(Eqn source, Eqn target) noexcept:
 cdef object EMPTY = frozenset()
 
 
+@cython.final
+cdef class NamedAxisEffect:
+    """The effect of an equation that refers to a mapped axis by its name: it has a meaning only under that mapping."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __eq__(self, other):
+        return type(other) is NamedAxisEffect and (<NamedAxisEffect>other).name == self.name
+
+    def __hash__(self):
+        return hash((NamedAxisEffect, self.name))
+
+    def __repr__(self):
+        return f"NamedAxisEffect(name={self.name!r})"
+
+
+
 cdef object eqn_effects(Eqn eqn):
     return EMPTY if eqn.primitive.effects is None else eqn.primitive.effects(**eqn.params)
 

@@ -16,7 +16,7 @@ from cyxla._engine.array cimport (
 )
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
-from cyxla._engine.config cimport config_epoch, thread_flags
+from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
@@ -395,7 +395,7 @@ cdef bint matches(Entry entry, Flat* flat):
     cdef tuple avals = entry.avals
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
         return False
-    if entry.generation != generation or config_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
         return False
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
@@ -418,7 +418,7 @@ cdef object run_flat(Entry entry, Flat* flat):
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
-    cdef list key = [cache_key(in_tree), static, config_epoch()]
+    cdef list key = [cache_key(in_tree), static, trace_epoch()]
     cdef Entry entry
     cdef object device = None
     for leaf in leaves:
@@ -446,7 +446,7 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
         if static is None and device is None:
             entry.in_tree = in_tree
             entry.avals = signature[3:]
-            entry.epoch = config_epoch()
+            entry.epoch = trace_epoch()
             entry.generation = generation
     return entry
 

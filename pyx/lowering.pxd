@@ -11,7 +11,10 @@ cdef class LoweringContext:
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
     cdef public tuple avals_out
     cdef readonly object platform
+    cdef str scope               # the names of the equations around the current one, or None for text without locations
+    cdef str name_stack          # of the equation around the current one
     cdef list lower_eqns(self, list eqns, dict env)
+    cdef list lower_located(self, Eqn eqn, list names)
     cdef list lower_eqn(self, Eqn eqn, list names)
     cdef str new_name(self)
     cdef str broadcast_scalar(self, str name, object aval, object target)

@@ -6,8 +6,8 @@ from cyxla._engine.array cimport Array, ArrayImpl, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
-    GENERAL, Eqn, Jaxpr, Literal, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer, elementwise_aval,
-    report_leaks, restore_trace, swap_trace, COMPARE, current_trace,
+    GENERAL, Eqn, Jaxpr, Literal, NamedAxisEffect, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer,
+    elementwise_aval, report_leaks, restore_trace, swap_trace, COMPARE, current_trace,
 )
 from cyxla._engine.source cimport Location, user_location
 
@@ -191,6 +191,14 @@ cpdef tuple trace_flat(object fun, avals, debug_info=None):
     return result
 
 
+cdef bint has_side_effect(Eqn eqn) except -1:
+    """Whether an equation must stay though nobody uses its results; that it refers to a named axis is no reason."""
+    for effect in eqn.effects:
+        if type(effect) is not NamedAxisEffect:
+            return True
+    return False
+
+
 def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):
     """Drops the equations that the wanted outputs do not need.
 
@@ -205,7 +213,7 @@ def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):
             live.add(v)
     kept = []
     for eqn in reversed(jaxpr.eqns):
-        needed = eqn.primitive.effects is not None and bool(eqn.effects)
+        needed = eqn.primitive.effects is not None and has_side_effect(eqn)
         if not needed:
             for v in eqn.outvars:
                 if v in live:

@@ -27,13 +27,13 @@ class _Unravel:
         aval = typeof(arr)
         size = sum(map(math.prod, self.shapes))
         if not aval.shape or aval.shape[0] != size:
-            raise ValueError(f"unravel function given an array of shape {aval.shape}, but expected shape ({size},)")
+            raise ValueError(f"unravel: the array must have shape ({size},), it has {aval.shape}")
         # A vector of another dtype stands for a tree of that dtype, but not if the tree mixes several.
         mixed = any(dtype != self.dtype for dtype in self.dtypes)
         if mixed and aval.dtype != self.dtype:
             raise TypeError(
-                f"unravel function given array of dtype {aval.dtype}, but expected dtype {self.dtype}: "
-                f"the tree has leaves of dtypes {', '.join(sorted({str(dtype) for dtype in self.dtypes}))}"
+                f"unravel: the array must have dtype {self.dtype}, to which the leaves' dtypes "
+                f"{', '.join(sorted({str(dtype) for dtype in self.dtypes}))} were joined; got {aval.dtype}"
             )
         ends = list(itertools.accumulate(map(math.prod, self.shapes)))
         leaves = [jnp.reshape(x, shape) for x, shape in zip(jnp.split(arr, ends[:-1]), self.shapes)]

@@ -142,6 +142,10 @@ def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = 
     return len(leaves) == len(items) and all(map(operator.is_, leaves, items))
 
 
+def not_a_node(tree):
+    return ValueError(f"{tree!r:.200} of type {type(tree).__name__} is a leaf: only nodes of a tree have children")
+
+
 def flatten_one_level(tree):
     """The children of a node and its metadata. Raises ValueError for a leaf.
 
@@ -150,7 +154,7 @@ def flatten_one_level(tree):
     """
     opened = _pytree.flatten_one_level(tree)
     if opened is None:
-        raise ValueError(f"can't tree-flatten type: {type(tree)}")
+        raise not_a_node(tree)
     return opened
 
 
@@ -162,7 +166,7 @@ def flatten_one_level_with_keys(tree):
     """
     opened = _pytree.flatten_one_level(tree, True)
     if opened is None:
-        raise ValueError(f"can't tree-flatten type: {type(tree)}")
+        raise not_a_node(tree)
     return opened
 
 
@@ -251,7 +255,7 @@ def tree_reduce_associative(operation, tree, *, identity=_unspecified, is_leaf=N
     leaves = tree_leaves(tree, is_leaf)
     if not leaves:
         if isinstance(identity, Unspecified):
-            raise TypeError("Must specify identity for parallel reduction of empty sequence.")
+            raise TypeError("tree_reduce_associative: the tree has no leaves; give identity= to return for it")
         return identity
 
     def fold(items):
@@ -384,43 +388,18 @@ def _prefix_errors(path, prefix, full, is_leaf):
         return
     kind = type(prefix)
     if type(full) is not kind:
-        yield _mismatch(
-            path,
-            "different types",
-            f"there, {{name}} has a node of type\n    {kind}\n"
-            f"but the full pytree has a value of type\n    {type(full)}.",
-        )
+        yield _mismatch(path, f"is a {kind.__name__}", f"a {type(full).__name__}")
         return
     pairs, metadata = opened
     full_pairs, full_metadata = _pytree.flatten_one_level(full, True)
-    keys, full_keys = [k for k, _ in pairs], [k for k, _ in full_pairs]
-    if kind in (tuple, list) and len(keys) != len(full_keys):
-        yield _mismatch(
-            path,
-            f"different lengths of {kind.__name__}",
-            f"there, {{name}} has a {kind.__name__} of length {len(keys)}, "
-            f"but the full pytree has one of length {len(full_keys)}.",
-        )
-    elif len(keys) != len(full_keys):
-        # A set would need hashable keys and lose their order.
-        difference = [k for k in keys if k not in full_keys] + [k for k in full_keys if k not in keys]
-        yield _mismatch(
-            path,
-            "different numbers of pytree children",
-            f"there, {{name}} has a node of type\n    {kind}\nwith {len(keys)} child keys\n    {_names(keys)}\n"
-            f"but the full pytree has one with {len(full_keys)} child keys\n    {_names(full_keys)}\n"
-            f"Only one of them has the keys\n    {_names(difference)}",
-        )
+    if len(pairs) != len(full_pairs):
+        if kind in (tuple, list):
+            yield _mismatch(path, f"is a {kind.__name__} of {len(pairs)} items", f"one of {len(full_pairs)}")
+        else:
+            keys, full_keys = _names(pairs), _names(full_pairs)
+            yield _mismatch(path, f"is a {kind.__name__} of the children {keys}", f"one of the children {full_keys}")
     elif not _same_metadata(metadata, full_metadata):
-        import difflib  # only for this message
-
-        diff = "\n".join("    " + line for line in difflib.ndiff([str(metadata)], [str(full_metadata)]))
-        yield _mismatch(
-            path,
-            "different pytree metadata",
-            f"there, {{name}} has a node of type\n    {kind}\nwith metadata\n    {metadata}\n"
-            f"but the full pytree has one with metadata\n    {full_metadata}\nThe difference is\n{diff}",
-        )
+        yield _mismatch(path, f"is a {kind.__name__} with metadata {metadata}", f"one with metadata {full_metadata}")
     else:
         for (key, child), (_, full_child) in zip(pairs, full_pairs):
             yield from _prefix_errors((*path, key), child, full_child, is_leaf)
@@ -433,18 +412,13 @@ def _same_metadata(a, b):
         return False
 
 
-def _names(keys):
-    return " ".join(map(_simple_key, keys))
+def _names(pairs):
+    return ", ".join(_simple_key(key) for key, _ in pairs)
 
 
-def _mismatch(path, summary, detail):
-    def error(name):
-        where = name + keystr(path)
-        return ValueError(
-            f"pytree structure error: {summary} at key path\n    {where}\n{detail.replace('{name}', name)}"
-        )
-
-    return error
+def _mismatch(path, found, full):
+    """A function of the prefix's name that makes the ValueError for one place."""
+    return lambda name: ValueError(f"{name}{keystr(path)} {found}, but the tree that it must fit has {full} there")
 
 
 def _raise_prefix_error(name, prefix_tree, full_tree, is_leaf, is_leaf_takes_path=False):
@@ -530,15 +504,14 @@ def register_dataclass(nodetype, data_fields=None, meta_fields=None, drop_fields
     """
     if (data_fields is None) != (meta_fields is None):
         raise TypeError(
-            "register_dataclass: data_fields and meta_fields must both be specified when either is specified. "
-            f"Got data_fields={data_fields!r} meta_fields={meta_fields!r}."
+            f"register_dataclass: give both data_fields and meta_fields, or neither; got data_fields={data_fields!r}, "
+            f"meta_fields={meta_fields!r}"
         )
     is_dataclass = isinstance(nodetype, type) and dataclasses.is_dataclass(nodetype)
     if data_fields is None:
         if not is_dataclass:
             raise TypeError(
-                "register_dataclass: data_fields and meta_fields are required when nodetype is not a dataclass. "
-                f"Got nodetype={nodetype!r}."
+                f"register_dataclass: {nodetype!r} is no dataclass, so data_fields and meta_fields must be given"
             )
         fields = [f for f in dataclasses.fields(nodetype) if f.name not in drop_fields]
         data_fields = [f.name for f in fields if not f.metadata.get("static", False)]
@@ -546,14 +519,16 @@ def register_dataclass(nodetype, data_fields=None, meta_fields=None, drop_fields
     data_fields, meta_fields = tuple(data_fields), tuple(meta_fields)
     chosen = {*data_fields, *meta_fields}
     if overlap := {*data_fields} & {*meta_fields}:
-        raise ValueError(f"data_fields and meta_fields must not overlap. Overlapping fields: {overlap}.")
+        raise ValueError(
+            f"register_dataclass: {sorted(overlap)} are in data_fields and in meta_fields; a field is one or the other"
+        )
     if is_dataclass:
         init_fields = {f.name for f in dataclasses.fields(nodetype) if f.init} - {*drop_fields}
-        problem = "data_fields and meta_fields must include all dataclass fields with ``init=True`` and only them."
+        problem = f"register_dataclass: the fields given for {nodetype.__name__} are not those with init=True."
         if missing := init_fields - chosen:
-            raise ValueError(f"{problem} Missing fields: {missing}. Add them to drop_fields to suppress this error.")
+            raise ValueError(f"{problem} Missing: {sorted(missing)}; those to leave out go into drop_fields.")
         if unexpected := chosen - init_fields:
-            raise ValueError(f"{problem} Unexpected fields: {unexpected}.")
+            raise ValueError(f"{problem} Unknown: {sorted(unexpected)}.")
     _pytree.register_dataclass_node(nodetype, data_fields, meta_fields)
     return nodetype
 

@@ -10,9 +10,11 @@ from examples import Example, floats, integers
 
 EXAMPLES: list[Example] = []
 
-# Equations that only derivatives of other primitives contain; and a generator with hidden state, which gives no value
-# to compare.
-INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"}
+# Equations that only derivatives of other primitives contain; a generator with hidden state, which gives no value to
+# compare; and collectives, which vmap replaces by others (see test_parallel.py).
+INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"} | {
+    "all_gather", "all_to_all", "axis_index", "pbroadcast", "pmax", "pmin", "ppermute", "psum", "reduce_scatter",
+}  # fmt: skip
 
 
 def example(primitive, function, *operands, label="", **options):
@@ -104,4 +106,24 @@ example(
     np.array([1, 2, 3, 4], np.uint32),
     differentiate=False,
     vectorize=False,
+)
+
+
+def mapped_by_rule(lax, x):
+    f = import_module(f"{module_of(lax).__name__}.custom_batching").custom_vmap(lambda v: lax.sin(v) * v)
+    f.def_vmap(lambda n, batched, v: (lax.sin(v) * v, True))
+    return f(x)
+
+
+def linear_by_rule(lax, x):
+    linear_call = import_module(f"{module_of(lax).__name__}.custom_derivatives").linear_call
+    return linear_call(lambda r, v: lax.mul(v, r), lambda r, ct: lax.mul(ct, r), Y, x)
+
+
+example("custom_vmap_call", mapped_by_rule, X, differentiate=False)
+example("linear_call", linear_by_rule, X, vectorize=False)
+example(
+    "platform_index",
+    lambda lax, x: lax.platform_dependent(x, cpu=lax.sin, default=lambda v: v * 7),
+    X,
 )

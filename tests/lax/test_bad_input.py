@@ -35,7 +35,7 @@ CALLS = [
     (lambda lax: lax.complex(F, I), ["complex", "int32"]),
     (lambda lax: lax.shift_left(F, F), ["shift_left", "float32"]),
     (lambda lax: lax.select_n(B), ["select_n"]),
-    (lambda lax: lax.select_n(B, F, F, F), ["2 cases"]),
+    (lambda lax: lax.select_n(B, F, F, F), ["select_n", "3"]),
     (lambda lax: lax.select_n(F, F, F), ["select", "float32"]),
     (lambda lax: lax.select_n(B, F, I), ["select", "int32"]),
     (lambda lax: lax.select_n(B, F, F[:2]), ["(3, 4)", "(2, 4)"]),
@@ -85,21 +85,21 @@ CALLS = [
     (lambda lax: lax.pad(F, F, [(0, 0, 0)] * 2), ["padding_value"]),
     (lambda lax: lax.stack([F, I]), ["stack", "int32"]),
     (lambda lax: lax.stack([F, F], 5), ["axis 5"]),
-    (lambda lax: lax.split(F, (1, 2), 1), ["3", "dimension 1"]),
+    (lambda lax: lax.split(F, (1, 2), 1), ["split", "3", "axis 1"]),
     (lambda lax: lax.tile(F, (2,)), ["reps"]),
     (lambda lax: lax.reduce_sum(B, (0,)), ["reduce_sum", "bool"]),
-    (lambda lax: lax.reduce_sum(F, (2,)), ["(2,)", "float32[3,4]"]),
+    (lambda lax: lax.reduce_sum(F, (2,)), ["reduce_sum", "(2,)", "(3, 4)"]),
     (lambda lax: lax.reduce_sum(F, (-1,)), ["(-1,)"]),
     (lambda lax: lax.reduce_max(F, (0, 0)), ["(0, 0)"]),
-    (lambda lax: lax.reduce_and(F, (0,)), ["float32"]),
-    (lambda lax: lax.argmax(F, 3, np.int32), ["axis 3"]),
+    (lambda lax: lax.reduce_and(F, (0,)), ["reduce_and", "float32"]),
+    (lambda lax: lax.argmax(F, 3, np.int32), ["argmax", "(3,)"]),
     (lambda lax: lax.argmax(F, 0, np.float32), ["index_dtype", "float32"]),
     (lambda lax: lax.argmax(F[:0], 0, np.int32), ["(0, 4)"]),
-    (lambda lax: lax.reduce((F, F), 0.0, lax.add, (0,)), ["init_values"]),
+    (lambda lax: lax.reduce((F, F), 0.0, lax.add, (0,)), ["reduce", "initial value"]),
     (lambda lax: lax.reduce(F, F, lax.add, (0,)), ["(3, 4)"]),
     (lambda lax: lax.cumsum(B), ["cumsum", "bool"]),
-    (lambda lax: lax.cumsum(F, -1), ["negative"]),
-    (lambda lax: lax.cumsum(F, 5), ["5", "(3, 4)"]),
+    (lambda lax: lax.cumsum(F, -1), ["cumsum", "(-1,)"]),
+    (lambda lax: lax.cumsum(F, 5), ["cumsum", "(5,)", "(3, 4)"]),
     (lambda lax: lax.reduce_window(F, 0.0, lax.add, (2,)), ["reduce_window", "(2,)"]),
     (lambda lax: lax.reduce_window(F, 0.0, lax.add, (2, -2)), ["reduce_window", "(2, -2)"]),
     (lambda lax: lax.reduce_window(F, F, lax.add, (2, 2)), ["(3, 4)"]),
@@ -150,5 +150,5 @@ def test_derivatives_that_do_not_exist():
         cyxla.grad(lambda x: cyxla.lax.nextafter(x, x))(1.0)
     with pytest.raises(ValueError, match="polygamma"):
         cyxla.grad(lambda m: cyxla.lax.polygamma(m, 1.0))(1.0)
-    with pytest.raises(ValueError, match="Betainc"):
+    with pytest.raises(ValueError, match="betainc"):
         cyxla.grad(lambda a: cyxla.lax.betainc(a, 1.0, 0.5))(1.0)

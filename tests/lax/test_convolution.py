@@ -154,7 +154,7 @@ def test_errors(args, options, error, named):
 def test_errors_of_operands():
     with pytest.raises(TypeError, match="rank"):
         lax.conv(IMAGE[0], KERNEL, (1, 1), "SAME")
-    with pytest.raises(TypeError, match="same dtypes"):
+    with pytest.raises(TypeError, match="one dtype"):
         lax.conv(IMAGE, KERNEL.astype(np.int32), (1, 1), "SAME")
     with pytest.raises(ValueError, match="feature"):
         lax.conv(IMAGE, KERNEL[:, :2], (1, 1), "SAME")

@@ -211,7 +211,7 @@ def test_dtype_and_mode_errors():
         lax.gather(X, FAR.astype(np.float32), ROWS, SIZES)
     with pytest.raises(ValueError, match="integer type"):
         lax.scatter_add(X, FAR.astype(np.float32), X[[0, 1, 0]], UPDATED)
-    with pytest.raises(TypeError, match="same dtypes"):
+    with pytest.raises(TypeError, match="one dtype"):
         lax.scatter_add(X, FAR, X[[0, 1, 0]].astype(np.int32), UPDATED)
     with pytest.raises(TypeError, match="bool"):
         lax.scatter_add(X > 0, FAR, X[[0, 1, 0]] > 0, UPDATED)

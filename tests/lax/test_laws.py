@@ -14,12 +14,13 @@ from examples_control import INTERNAL
 from examples_indexing import EXAMPLES as INDEXING
 from examples_linalg import EXAMPLES as LINALG
 from examples_random import EXAMPLES as RANDOM
+from examples_various import EXAMPLES as VARIOUS
 
 import cyxla
 from cyxla._engine.core import all_primitives
 from examples import EXAMPLES as GENERAL
 
-EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL, *RANDOM]
+EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL, *RANDOM, *VARIOUS]
 
 warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
 

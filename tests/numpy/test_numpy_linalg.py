@@ -93,6 +93,6 @@ def test_derivatives():
 def test_results_have_names():
     assert jnp.linalg.slogdet(S)._fields == ("sign", "logabsdet")
     assert jnp.linalg.eigh(S)._fields == ("eigenvalues", "eigenvectors")
-    with pytest.raises(ValueError, match="two-dimensional"):
+    with pytest.raises(ValueError, match="2 or more"):
         jnp.linalg.svd(jnp.ones(3))
     assert isinstance(cyxla.jit(jnp.linalg.slogdet)(S), tuple)

@@ -141,6 +141,11 @@ class Eqn:
     def replace(self, **changes: Any) -> Eqn: ...
 
 @final
+class NamedAxisEffect:
+    name: object
+    def __init__(self, name: object) -> None: ...
+
+@final
 class Jaxpr:
     debug_info: Any
     derived: dict[Any, Any]

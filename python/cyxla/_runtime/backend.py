@@ -81,7 +81,7 @@ def _default_client():
             except Exception as error:
                 if explicit:
                     raise RuntimeError(
-                        f"Unable to initialize backend {platform!r}: {error} (JAX_PLATFORMS or the option "
+                        f"the platform {platform!r} could not be started: {error} (JAX_PLATFORMS or the option "
                         f"'jax_platforms' asks for {options.platforms!r}; set it to '' to choose what is available)"
                     ) from error
                 _failures[platform] = str(error)
@@ -118,13 +118,10 @@ def get_client(platform=None):
                 return _start(name)
             except RuntimeError as error:
                 if len(wanted) == 1:
-                    raise RuntimeError(f"Backend {platform!r} failed to initialize: {error}") from error
+                    raise RuntimeError(f"the platform {platform!r} could not be started: {error}") from error
                 _failures[name] = str(error)
     reasons = "".join(f" ({name}: {why})" for name, why in _failures.items() if name in wanted)
-    raise RuntimeError(
-        f"Unknown backend: {platform!r} requested, but no platforms that are instances of {platform} are present."
-        f"{reasons} Platforms present are: {', '.join(_present())}"
-    )
+    raise RuntimeError(f"no devices of platform {platform!r}.{reasons} Available: {', '.join(_present())}")
 
 
 def _present():
@@ -163,7 +160,7 @@ def local_devices(process_index=None, backend=None, host_id=None):
         process_index = client.process_index()
     found = [device for device in client.devices() if device.process_index == process_index]
     if not found and process_index not in {device.process_index for device in client.devices()}:
-        raise ValueError(f"Unknown process_index {process_index}")
+        raise ValueError(f"there is no process with index {process_index}")
     return found
 
 

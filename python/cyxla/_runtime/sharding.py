@@ -113,8 +113,7 @@ class SingleDeviceSharding(Sharding):
             kinds = [memory.kind for memory in device.addressable_memories()]
             if memory_kind not in kinds:
                 raise ValueError(
-                    f"Could not find memory addressable by device {device.device_kind}. It can address the memory "
-                    f"kinds {', '.join(kinds)}; got {memory_kind!r}"
+                    f"{device.device_kind} has no memory of kind {memory_kind!r}; its kinds are {', '.join(kinds)}"
                 )
         self._device = device
         self._memory_kind = memory_kind

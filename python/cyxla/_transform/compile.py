@@ -13,7 +13,7 @@ from cyxla._engine.staging import dce_jaxpr
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
-    __slots__ = ("avals_in", "avals_out", "constants", "donated", "kept", "name", "text")
+    __slots__ = ("_closed", "_options", "avals_in", "avals_out", "constants", "donated", "kept", "name", "text")
 
     def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
         start = time.perf_counter()
@@ -28,13 +28,17 @@ class Program:
         self.name = name
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
-        self.text, self.constants = lower_module(
-            ClosedJaxpr(jaxpr, [c for _, c in pairs]),
-            f"jit_{module_name(name)}",
-            platform=platform,
-            arg_attributes=attributes,
-        )
+        self._closed = ClosedJaxpr(jaxpr, [c for _, c in pairs])
+        self._options = {"platform": platform, "arg_attributes": attributes}
+        self.text, self.constants = lower_module(self._closed, f"jit_{module_name(name)}", **self._options)
         dispatch.count("lower_s", time.perf_counter() - start)
+
+    def located_text(self):
+        """The StableHLO text in which operations say which call, in which file and line, they come from."""
+        text, _ = lower_module(
+            self._closed, f"jit_{module_name(self.name)}", **self._options, scope=f"jit({self.name})"
+        )
+        return text
 
     def compile(self, device, *, committed=False, small=None, compiler_options=None):
         """The program as an `Executable` on a device (None: the default device).
@@ -103,8 +107,7 @@ def plan_donation(jaxpr, used, donated):
 
         listed = ", ".join(aval.str_short() for aval in unusable)
         warnings.warn(
-            f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
-            "memory cannot be reused.",
+            f"the donation of {listed} has no effect: no result of that shape and dtype is left to reuse the memory",
             stacklevel=2,
         )
     return tuple(sorted(donated)), attributes

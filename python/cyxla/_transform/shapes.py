@@ -1,10 +1,12 @@
 """`ShapeDtypeStruct`, `eval_shape` and `make_jaxpr`: functions seen without values."""
 
 import functools
+from contextlib import ExitStack
 
 from cyxla._engine.array import is_arraylike, typeof
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.boundary import api_boundary
+from cyxla._engine.config import NamedAxis
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
@@ -22,7 +24,7 @@ class ShapeDtypeStruct:
 
     def __init__(self, shape, dtype, *, sharding=None, weak_type=False, vma=None, manual_axis_type=None, is_ref=False):
         if dtype is None:
-            raise ValueError("ShapeDtypeStruct: dtype must be specified.")
+            raise ValueError("ShapeDtypeStruct: dtype is None; give the dtype of the elements")
         self.shape = tuple(shape)
         self.dtype = ShapedArray((), dtype).dtype
         self.sharding = sharding
@@ -50,7 +52,7 @@ class ShapeDtypeStruct:
 
     def __len__(self):
         if not self.shape:
-            raise TypeError("len() of unsized object")
+            raise TypeError("ShapeDtypeStruct of shape (): a scalar has no len()")
         return self.shape[0]
 
     def update(self, **changes):
@@ -119,6 +121,8 @@ def eval_shape(fun, *args, **kwargs):
 def make_jaxpr(fun, static_argnums=(), axis_env=None, return_shape=False):
     """A function that returns the jaxpr of `fun` for its arguments, and with `return_shape` the result's structure.
 
+    `axis_env`, a list of (name, size), names axes that `fun` is to be mapped over, for collectives.
+
     >>> import cyxla
     >>> cyxla.make_jaxpr(lambda x: x * 2.0)(1.0)
     { lambda ; a:f32[]. let b:f32[] = mul a 2.0:f32[] in (b,) }
@@ -138,7 +142,10 @@ def make_jaxpr(fun, static_argnums=(), axis_env=None, return_shape=False):
             rest = iter(traced)
             return fun(*[a if i in static else next(rest) for i, a in enumerate(args)], **traced_kwargs)
 
-        closed, out_tree = _trace(call if static else fun, tuple(dynamic), kwargs, "make_jaxpr")
+        with ExitStack() as axes:
+            for axis in axis_env or ():
+                axes.enter_context(NamedAxis(*axis))
+            closed, out_tree = _trace(call if static else fun, tuple(dynamic), kwargs, "make_jaxpr")
         if return_shape:
             return closed, tree_unflatten(out_tree, [ShapeDtypeStruct.of(aval) for aval in closed.out_avals])
         return closed

@@ -7,6 +7,7 @@ import numpy as np
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.boundary import api_boundary
+from cyxla._engine.config import NamedAxis
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import argument_path, function_name
@@ -121,7 +122,12 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
                     )
             return outs
 
-        outs, out_dims = batch_flat(flat, Axis(size, axis_name, spmd_axis_name), values, dims)
+        axis = Axis(size, axis_name, spmd_axis_name)
+        if axis_name is None:
+            outs, out_dims = batch_flat(flat, axis, values, dims)
+        else:
+            with NamedAxis(axis_name, size):
+                outs, out_dims = batch_flat(flat, axis, values, dims)
         wanted = flat_axes("out_axes", out_axes, out_tree)
         results = []
         for out, dim, axis in zip(outs, out_dims, wanted):

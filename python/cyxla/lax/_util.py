@@ -91,14 +91,52 @@ def check_broadcast(name, *avals):
         )
 
 
-def check_kind(name, aval, accepts, position=None):
-    """TypeError unless the dtype's kind letter is among `accepts`."""
-    if kind_of(aval) not in accepts:
-        where = "its operand" if position is None else f"operand {position}"
-        raise TypeError(
+def check_kind(name, aval, accepts, position=None, error=TypeError):
+    """`error` unless the dtype's kind letter is among `accepts`; `position` is a number or the argument's name."""
+    kind = kind_of(aval)
+    if kind not in accepts:
+        where = "its operand" if position is None else position if isinstance(position, str) else f"operand {position}"
+        instead = "take its .real, .imag or abs()" if kind == "c" else "convert it with .astype(...)"
+        raise error(
             f"{name}: the dtype of {where} is {dtype_name(aval)}, which must be of kind {accepted_names(accepts)}; "
-            "convert it with .astype(...)"
+            f"{instead}"
         )
+
+
+def check_rank(name, argument, x, low, high=None, error=ValueError):
+    """`error` unless the array has `low` axes or more, and no more than `high` where that is given."""
+    rank = len(x.shape)
+    if rank < low or (high is not None and rank > high):
+        wanted = f"{low} or more" if high is None else f"{low}" if low == high else f"{low} to {high}"
+        raise error(f"{name}: the number of axes of {argument} must be {wanted}, its shape is {x.shape}")
+
+
+def check_axes(name, argument, axes, shape, error=ValueError):
+    """`error` unless the axes are different ones of an array of a shape, counted from the front."""
+    if len(set(axes)) != len(axes):
+        raise error(f"{name}: {argument}={axes} names an axis twice")
+    if any(not 0 <= axis < len(shape) for axis in axes):
+        raise error(f"{name}: {argument}={axes} must lie in [0, {len(shape)}), the axes of shape {shape}")
+
+
+def check_choice(name, argument, value, choices, error=ValueError):
+    """`error` unless the value is one of the choices."""
+    if value not in choices:
+        raise error(f"{name}: {argument}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+
+
+def check_not_negative(name, argument, value, error=ValueError):
+    """`error` for a negative number, or one in a tuple."""
+    if any(n < 0 for n in value) if isinstance(value, tuple) else value < 0:
+        raise error(f"{name}: {argument}={value} is negative")
+
+
+def broadcast_error(shapes):
+    """The exception to raise for shapes that do not broadcast."""
+    listed = ", ".join(str(tuple(shape)) for shape in shapes)
+    return ValueError(
+        f"shapes {listed} do not broadcast: aligned at the right, the sizes of an axis must be equal or 1"
+    )
 
 
 def check_same_dtype(name, avals, tip=""):
@@ -123,6 +161,14 @@ def as_operand(x):
     return x if isinstance(x, Array) else asarray(x)
 
 
+def shape_error(shape):
+    """The exception to raise for something that is no shape."""
+    return TypeError(
+        f"a shape is an integer or a sequence of integers whose values are known, got {shape!r:.200}. A size that is "
+        "an argument of a jitted function must be static: jit(f, static_argnums=...)."
+    )
+
+
 def canonicalize_shape(shape):
     """A tuple of Python ints of a shape given as a sequence, an array or a single integer."""
     try:
@@ -132,10 +178,7 @@ def canonicalize_shape(shape):
     try:
         return (index(shape),)
     except TypeError:
-        raise TypeError(
-            f"Shapes must be 1D sequences of concrete values of integer type, got {shape}.\n"
-            "If a size depends on an argument of a jitted function, make that argument static (static_argnums)."
-        ) from None
+        raise shape_error(shape) from None
 
 
 def canonicalize_axis(axis, ndim):

@@ -45,7 +45,9 @@ def no_derivative(name):
     """A derivative for what could be differentiated but is not: the error says so."""
 
     def rule(t, ans, *primals, **params):
-        raise NotImplementedError(f"Differentiation rule for '{name}' not implemented")
+        raise NotImplementedError(
+            f"{name} has no derivative rule; give its function one by jax.custom_jvp or jax.custom_vjp"
+        )
 
     return rule
 

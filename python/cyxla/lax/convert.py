@@ -17,7 +17,7 @@ from cyxla.lax._util import as_operand, batch_unary, bits_of, is_complex, is_ine
 def canonical_code(dtype):
     """The dtype's code under the current x64 mode; warns where an explicit 64-bit dtype is narrowed."""
     if dtype is None:
-        raise ValueError("dtype must be specified.")
+        raise ValueError("convert_element_type: dtype is None; give the dtype to convert to")
     return requested_code(dtype)
 
 
@@ -28,7 +28,10 @@ def _convert_abstract(x, new_dtype, weak_type, sharding=None):
     code = dtype_code(new_dtype)
     out = shaped_array(x.shape, code, weak_type)
     if code != x.code and "e" in (kind_of(x), kind_of(out)):
-        raise TypeError(f"Cannot convert_element_type from {x.dtype} to {new_dtype}")
+        raise TypeError(
+            f"convert_element_type: {x.dtype} cannot be converted to {new_dtype}; keys are taken apart by "
+            "jax.random.key_data"
+        )
     return out
 
 
@@ -106,10 +109,9 @@ def _bitcast_abstract(x, new_dtype):
     shape = x.shape
     if old_bits < new_bits:
         if not shape or shape[-1] * old_bits != new_bits:
-            last = shape[-1] if shape else 1
             raise ValueError(
-                f"Attempting to convert array of shape {shape} from {x.dtype} of size {old_bits} bits to {new_dtype} "
-                f"of size {new_bits} bits, but {last} * {old_bits} != {new_bits}"
+                f"bitcast_convert_type: elements of {new_dtype} have {new_bits} bits, so the last axis must hold "
+                f"{new_bits // old_bits} elements of {x.dtype}; the shape is {shape}"
             )
         shape = shape[:-1]
     elif old_bits > new_bits:
@@ -117,8 +119,8 @@ def _bitcast_abstract(x, new_dtype):
     out = shaped_array(shape, code, False)
     if code != x.code and (kind_of(x) in "bc" or kind_of(out) in "bc"):
         raise TypeError(
-            "lax.bitcast_convert_type does not support bool or complex values unless the operand and destination types "
-            f"match. Got operand dtype={x.dtype}, new_dtype={new_dtype}"
+            f"bitcast_convert_type: the bits of {x.dtype} cannot be read as {new_dtype}: booleans and complex numbers "
+            "stay what they are"
         )
     return out
 
@@ -186,9 +188,9 @@ def reduce_precision(operand, exponent_bits, mantissa_bits):
     Array(0.3125, dtype=float32, weak_type=True)
     """
     if exponent_bits < 1:
-        raise ValueError(f"reduce_precision: exponent_bits must be positive; got {exponent_bits}")
+        raise ValueError(f"reduce_precision: exponent_bits={exponent_bits}; one bit or more is needed")
     if mantissa_bits < 0:
-        raise ValueError(f"reduce_precision: mantissa_bits must be non-negative; got {mantissa_bits}")
+        raise ValueError(f"reduce_precision: mantissa_bits={mantissa_bits} is negative")
     return _reduce_precision(operand, int(exponent_bits), int(mantissa_bits))
 
 

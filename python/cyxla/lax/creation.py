@@ -7,27 +7,18 @@ from cyxla._engine.array import Array, typeof
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import code_dtype, dtype_code
-from cyxla.lax._util import as_operand, canonicalize_shape, check_kind, scalar
+from cyxla.lax._util import as_operand, canonicalize_shape, check_kind, check_not_negative, check_rank, scalar
 from cyxla.lax.convert import canonical_code, convert
-
-
-def check_sizes(name, shape):
-    for n in shape:
-        if n < 0:
-            raise TypeError(f"{name} shape must have every element be nonnegative, got {shape}.")
-
 
 # ---- iota
 
 
 def _iota_abstract(dtype, shape, dimension, sharding=None):
-    check_sizes("iota", shape)
+    check_not_negative("iota", "shape", shape, TypeError)
     out = shaped_array(shape, dtype_code(dtype), False)
     check_kind("iota", out, "iufc")
     if not 0 <= dimension < len(shape):
-        raise ValueError(
-            f"iota dimension must be between 0 and len(shape), got dimension={dimension} for shape={shape}"
-        )
+        raise ValueError(f"iota: dimension={dimension} must lie in [0, {len(shape)}), the axes of shape={shape}")
     return out
 
 
@@ -96,8 +87,7 @@ def full(shape, fill_value, dtype=None, *, sharding=None):
         fill_value = convert(fill_value, fill_value.aval.code if dtype is None else canonical_code(dtype), weak)
     else:
         fill_value = scalar(fill_value, canonical_code(dtype))
-    if fill_value.ndim:
-        raise TypeError(f"full must be called with scalar fill_value, got fill_value.shape {fill_value.shape}.")
+    check_rank("full", "fill_value", fill_value, 0, 0, TypeError)
     return _filled(shape, fill_value, sharding)
 
 
@@ -118,8 +108,7 @@ def full_like(x, fill_value, dtype=None, shape=None, sharding=None):
         fill_value = convert(as_operand(fill_value), code, weak)
     else:
         fill_value = scalar(fill_value, code)
-    if fill_value.ndim:
-        raise TypeError(f"full must be called with scalar fill_value, got fill_value.shape {fill_value.shape}.")
+    check_rank("full", "fill_value", fill_value, 0, 0, TypeError)
     return _filled(shape, fill_value, sharding)
 
 
@@ -127,7 +116,7 @@ def full_like(x, fill_value, dtype=None, shape=None, sharding=None):
 
 
 def _empty_abstract(shape, dtype, out_sharding=None):
-    check_sizes("empty", shape)
+    check_not_negative("empty", "shape", shape, TypeError)
     return shaped_array(shape, dtype_code(dtype), False)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
-from cyxla.lax._util import as_operand, check_kind, region, scalar_like
+from cyxla.lax._util import as_operand, check_axes, check_kind, region, scalar_like
 from cyxla.lax.reduction import highest, lowest
 
 
@@ -16,10 +16,7 @@ def _cumulative(name, accepts, combine, identity, **rules):
 
     def abstract(x, axis, reverse):
         check_kind(name, x, accepts)
-        if axis < 0:
-            raise ValueError("XLA operations do not allow negative axes")
-        if axis >= x.ndim:
-            raise ValueError(f"axis {axis} is out of bounds for array of shape {x.shape}")
+        check_axes(name, "axis", (axis,), x.shape)
         return x
 
     def lower(ctx, x, axis, reverse):

@@ -186,7 +186,7 @@ igammac = StrictOp(
     igammac_p,
     "igammac",
     "Elementwise regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x).",
-    signature="(a, x)",
+    signature="(*args)",
 )
 
 
@@ -197,7 +197,7 @@ random_gamma_grad = StrictOp(
     random_gamma_grad_p,
     "random_gamma_grad",
     "Elementwise derivative of a gamma sample x with respect to its shape a, the quantile held fixed.",
-    signature="(a, x)",
+    signature="(*args)",
 )
 
 # ---- the incomplete beta function
@@ -267,7 +267,9 @@ def _betainc(a, b, x):
 
 
 def _betainc_shape_jvp(t, ans, a, b, x):
-    raise ValueError("Betainc gradient with respect to a and b not supported.")
+    raise ValueError(
+        "betainc has a derivative with respect to x only; hold a and b constant, for example by jax.lax.stop_gradient"
+    )
 
 
 def _betainc_jvp(t, ans, a, b, x):

@@ -111,7 +111,10 @@ class GatherScatterMode(enum.Enum):
             return GatherScatterMode.FILL_OR_DROP
         if mode in ("clip", "promise_in_bounds", "one_hot"):
             return GatherScatterMode[mode.upper()]
-        raise ValueError(f'Unknown gather mode "{mode}"')
+        raise ValueError(
+            f"mode={mode!r} is unknown: choose 'fill', 'drop', 'clip', 'promise_in_bounds', 'one_hot' or a "
+            "GatherScatterMode"
+        )
 
 
 CLIP = GatherScatterMode.CLIP

@@ -24,7 +24,7 @@ class Tolerance:
 
     def __init__(self, atol: float = 0.0, rtol: float = 0.0, ulps: int = 0):
         if atol < 0.0 or rtol < 0.0 or ulps < 0:
-            raise ValueError(f"Tolerances must be non-negative, got atol={atol}, rtol={rtol}, ulps={ulps}")
+            raise ValueError(f"Tolerance: atol={atol}, rtol={rtol} and ulps={ulps} must not be negative")
         self.atol = atol
         self.rtol = rtol
         self.ulps = ulps
@@ -56,6 +56,6 @@ def accuracy_attribute(accuracy):
     elif isinstance(accuracy, AccuracyMode):
         fields, mode = [], accuracy.name
     else:
-        raise TypeError(f"accuracy must be an AccuracyMode or a Tolerance, got {accuracy!r}")
+        raise TypeError(f"accuracy={accuracy!r} is neither an AccuracyMode nor a Tolerance")
     fields.append(f"mode = #stablehlo.result_accuracy_mode<{mode}>")
     return f" {{result_accuracy = #stablehlo.result_accuracy<{', '.join(fields)}>}}"

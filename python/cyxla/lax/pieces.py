@@ -12,8 +12,10 @@ from cyxla.lax._util import (
     batch_size,
     canonicalize_axis,
     canonicalize_shape,
+    check_axes,
+    check_not_negative,
+    check_rank,
     check_same_dtype,
-    dtype_name,
     scalar_like,
     to_front,
     with_shape,
@@ -28,17 +30,13 @@ def _concatenate_abstract(*operands, dimension):
     shapes = ", ".join(str(x.shape) for x in operands)
     first = operands[0]
     if any(x.ndim != first.ndim for x in operands):
-        raise TypeError(f"Cannot concatenate arrays with different numbers of dimensions: got {shapes}.")
-    if not 0 <= dimension < first.ndim:
-        raise TypeError(f"concatenate dimension out of bounds: dimension {dimension} for shapes {shapes}.")
+        raise TypeError(f"concatenate: operands need one rank, their shapes are {shapes}")
+    check_axes("concatenate", "dimension", (dimension,), first.shape, TypeError)
     if any(
         x.shape[:dimension] != first.shape[:dimension] or x.shape[dimension + 1 :] != first.shape[dimension + 1 :]
         for x in operands
     ):
-        raise TypeError(
-            "Cannot concatenate arrays with shapes that differ in dimensions other than the one being concatenated: "
-            f"concatenating along dimension {dimension} for shapes {shapes}."
-        )
+        raise TypeError(f"concatenate: along dimension {dimension} all other sizes must agree, the shapes are {shapes}")
     check_same_dtype(
         "lax.concatenate",
         operands,
@@ -96,7 +94,7 @@ def concatenate(operands, dimension):
     """
     operands = [x if isinstance(x, Array) else as_operand(x) for x in operands]
     if not operands:
-        raise ValueError("concatenate requires a non-empty sequences of arrays")
+        raise ValueError("concatenate: no operands were given; one at least is needed")
     dimension = index(dimension)
     if len(operands) == 1 and 0 <= dimension < operands[0].ndim:
         return operands[0]
@@ -107,24 +105,21 @@ def concatenate(operands, dimension):
 
 
 def _pad_abstract(x, padding_value, padding_config):
-    if x.code != padding_value.code:
-        raise TypeError(
-            f"pad operand and padding_value must be same dtype: got {dtype_name(x)} and {dtype_name(padding_value)}."
-        )
-    if padding_value.shape:
-        raise ValueError(f"padding_value must be a scalar; got np.shape(padding_value)={padding_value.shape}")
+    check_same_dtype("pad", (x, padding_value))
+    check_rank("pad", "padding_value", padding_value, 0, 0)
     if len(padding_config) != x.ndim:
         raise ValueError(
-            "length of padding_config must equal the number of axes of operand, "
-            f"got padding_config {padding_config} for operand shape {x.shape}"
+            f"pad: padding_config={padding_config} needs one (low, high, interior) for each axis of shape {x.shape}"
         )
     if any(i < 0 for _, _, i in padding_config):
-        raise ValueError(f"interior padding in padding_config must be nonnegative, got padding_config {padding_config}")
+        raise ValueError(
+            "pad: the third number of each entry, the interior padding, must not be negative: "
+            f"padding_config={padding_config}"
+        )
     shape = tuple(lo + hi + (n + (n - 1) * i if n else 0) for n, (lo, hi, i) in zip(x.shape, padding_config))
     if any(n < 0 for n in shape):
         raise ValueError(
-            f"Dimension size after padding is not at least 0, got result shape {shape}, for padding_config "
-            f"{padding_config} and operand shape {x.shape}"
+            f"pad: padding_config={padding_config} takes more from shape {x.shape} than it has: {shape} would be left"
         )
     return shaped_array(shape, x.code, x.weak_type and padding_value.weak_type)
 
@@ -195,7 +190,7 @@ def _stack_abstract(*operands, axis):
     first = operands[0]
     check_same_dtype("lax.stack", operands)
     if any(x.shape != first.shape for x in operands):
-        raise TypeError(f"lax.stack requires arguments to have the same shapes, got {[x.shape for x in operands]}.")
+        raise TypeError(f"stack: operands need one shape, theirs are {[x.shape for x in operands]}")
     shape = (*first.shape[:axis], len(operands), *first.shape[axis:])
     return shaped_array(shape, first.code, all_weak(operands))
 
@@ -234,7 +229,7 @@ def stack(operands, axis=0):
     """
     operands = [as_operand(x) for x in operands]
     if not operands:
-        raise ValueError("stack requires a non-empty sequence of arrays")
+        raise ValueError("stack: no operands were given; one at least is needed")
     return stack_p.bind(*operands, axis=canonicalize_axis(axis, operands[0].ndim + 1))
 
 
@@ -288,8 +283,7 @@ def unstack(x, axis=0):
     (Array(0, dtype=int32), Array(1, dtype=int32))
     """
     x = as_operand(x)
-    if not x.ndim:
-        raise ValueError(f"unstack requires arrays with rank > 0, got {x.shape}")
+    check_rank("unstack", "x", x, 1)
     return tuple(unstack_p.bind(x, axis=canonicalize_axis(axis, x.ndim)))
 
 
@@ -297,11 +291,10 @@ def unstack(x, axis=0):
 
 
 def _split_abstract(x, sizes, axis):
-    if any(n < 0 for n in sizes):
-        raise ValueError(f"Sizes passed to split must be nonnegative, got {sizes}")
+    check_not_negative("split", "sizes", tuple(sizes))
     if sum(sizes) != x.shape[axis]:
         raise ValueError(
-            f"Sum of sizes {sum(sizes)} must be equal to dimension {axis} of the operand shape {list(x.shape)}"
+            f"split: sizes={sizes} add up to {sum(sizes)}, but axis {axis} of shape {x.shape} has size {x.shape[axis]}"
         )
     return [with_shape(x, (*x.shape[:axis], n, *x.shape[axis + 1 :])) for n in sizes]
 
@@ -349,9 +342,8 @@ def split(operand, sizes, axis=0):
 
 def _tile_abstract(x, reps):
     if len(reps) != x.ndim:
-        raise TypeError(f"reps length must be equal to the ndim of x, got len(reps)={len(reps)} and x.ndim={x.ndim}.")
-    if any(r < 0 for r in reps):
-        raise TypeError(f"reps must be nonnegative, got {reps}.")
+        raise TypeError(f"tile: reps={reps} needs one entry for each of the {x.ndim} axes of shape {x.shape}")
+    check_not_negative("tile", "reps", tuple(reps), TypeError)
     return with_shape(x, tuple(n * r for n, r in zip(x.shape, reps)))
 
 

@@ -18,8 +18,9 @@ from cyxla._engine.staging import trace_flat
 from cyxla.lax._util import (
     as_operand,
     batch_size,
+    check_axes,
     check_kind,
-    dtype_name,
+    check_rank,
     is_complex,
     kind_of,
     region,
@@ -29,13 +30,6 @@ from cyxla.lax._util import (
     with_shape,
 )
 from cyxla.lax.convert import canonical_code
-
-
-def check_axes(x, axes):
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"duplicate value in 'axes' of reduction: {axes}")
-    if any(not 0 <= a < x.ndim for a in axes):
-        raise ValueError(f"reduction axes {axes} contains out-of-bounds indices for {short(x)}.")
 
 
 def reduced_shape(shape, axes):
@@ -80,13 +74,13 @@ def _extreme(dtype, sign):
 # ---- reductions by an operation that has an identity
 
 
-def _reduction(name, operation, identity, check, choose=None, **rules):
+def _reduction(name, operation, identity, accepts, choose=None, **rules):
     """`choose` spells the operation out for complex numbers, where StableHLO has none."""
     traces = {}
 
     def abstract(x, axes, out_sharding=None):
-        check(x)
-        check_axes(x, axes)
+        check_kind(name, x, accepts)
+        check_axes(name, "axes", axes, x.shape)
         return with_shape(x, reduced_shape(x.shape, axes))
 
     def lower(ctx, x, axes, out_sharding=None):
@@ -114,19 +108,6 @@ def _reduction(name, operation, identity, check, choose=None, **rules):
 
 def _array(values):
     return ": " + ", ".join(map(str, values)) if values else ""
-
-
-def _number(name):
-    return lambda x: check_kind(name, x, "iufc")
-
-
-def _ordered(name):
-    return lambda x: check_kind(name, x, "biufc")
-
-
-def _logical(x):
-    if kind_of(x) not in "biu":
-        raise TypeError(f"logical reduction requires operand dtype bool or int, got {dtype_name(x)}.")
 
 
 def _reduce_sum_transpose(ct, x, axes, out_sharding=None):
@@ -167,19 +148,13 @@ def _smaller(x, y):
     return lax.min(x, y)
 
 
-reduce_sum_p = _reduction(
-    "reduce_sum", "add", lambda dtype: 0, _number("reduce_sum"), linear=True, transpose=_reduce_sum_transpose
-)
-reduce_prod_p = _reduction("reduce_prod", "multiply", lambda dtype: 1, _number("reduce_prod"), jvps=(_reduce_prod_jvp,))
-reduce_max_p = _reduction(
-    "reduce_max", "maximum", lowest, _ordered("reduce_max"), choose=_greater, jvps=(_extremum_jvp,)
-)
-reduce_min_p = _reduction(
-    "reduce_min", "minimum", highest, _ordered("reduce_min"), choose=_smaller, jvps=(_extremum_jvp,)
-)
-reduce_and_p = _reduction("reduce_and", "and", lambda dtype: _all_bits(dtype), _logical, differentiable=False)
-reduce_or_p = _reduction("reduce_or", "or", lambda dtype: 0, _logical, differentiable=False)
-reduce_xor_p = _reduction("reduce_xor", "xor", lambda dtype: 0, _logical, differentiable=False)
+reduce_sum_p = _reduction("reduce_sum", "add", lambda dtype: 0, "iufc", linear=True, transpose=_reduce_sum_transpose)
+reduce_prod_p = _reduction("reduce_prod", "multiply", lambda dtype: 1, "iufc", jvps=(_reduce_prod_jvp,))
+reduce_max_p = _reduction("reduce_max", "maximum", lowest, "biufc", choose=_greater, jvps=(_extremum_jvp,))
+reduce_min_p = _reduction("reduce_min", "minimum", highest, "biufc", choose=_smaller, jvps=(_extremum_jvp,))
+reduce_and_p = _reduction("reduce_and", "and", lambda dtype: _all_bits(dtype), "biu", differentiable=False)
+reduce_or_p = _reduction("reduce_or", "or", lambda dtype: 0, "biu", differentiable=False)
+reduce_xor_p = _reduction("reduce_xor", "xor", lambda dtype: 0, "biu", differentiable=False)
 
 
 def _all_bits(dtype):
@@ -246,14 +221,11 @@ def _arg_reduction(name, identity, better):
         (axis,) = axes
         code = dtype_code(index_dtype)
         if kind_of(shaped_array((), code, False)) not in "iu":
-            raise TypeError(f"index_dtype must be an integer type, but got {np.dtype(index_dtype).name}")
-        if not 0 <= axis < x.ndim:
-            raise ValueError(f"Invalid axis {axis} for operand shape {x.shape}")
+            raise TypeError(f"{name}: index_dtype={np.dtype(index_dtype).name} is not an integer dtype")
+        check_axes(name, "axis", axes, x.shape)
         check_kind(name, x, "biuf")
         if x.shape[axis] == 0:
-            raise ValueError(
-                f"argmin and argmax require non-empty reduced dimension. operand.shape={x.shape} axis={axis}"
-            )
+            raise ValueError(f"{name}: axis {axis} of shape {x.shape} is empty, so it has no extreme element")
         return shaped_array(reduced_shape(x.shape, axes), code, False)
 
     def choose(value, i, other, j):
@@ -313,12 +285,17 @@ def argmin(operand, axis, index_dtype):
 # ---- reduce: any computation
 
 
-def _check_reduce(operands, inits, dimensions):
-    if any(v.shape for v in inits):
-        raise ValueError(f"reduce found non-scalar initial value: {[v.shape for v in inits]}")
+def check_operands(name, operands, inits, error):
+    """TypeError unless the operands have one shape; `error` unless the initial values are scalars."""
+    for init in inits:
+        check_rank(name, "an initial value", init, 0, 0, error)
     if any(x.shape != operands[0].shape for x in operands):
-        raise TypeError(f"reduce requires operands of equal shapes, got {[x.shape for x in operands]}")
-    check_axes(operands[0], dimensions)
+        raise TypeError(f"{name}: operands need one shape, theirs are {', '.join(str(x.shape) for x in operands)}")
+
+
+def _check_reduce(operands, inits, dimensions):
+    check_operands("reduce", operands, inits, ValueError)
+    check_axes("reduce", "dimensions", dimensions, operands[0].shape)
 
 
 def _reduce_abstract(*args, computation, jaxpr, dimensions):
@@ -412,6 +389,19 @@ reduce_p = Primitive(
 )
 
 
+def flat_operands(name, operands, init_values):
+    """The leaves of a reduction's operands, their initial values, and the structure of both."""
+    flat, treedef = tree_flatten(operands)
+    inits, init_tree = tree_flatten(init_values)
+    if treedef != init_tree:
+        raise ValueError(
+            f"{name}: there must be one initial value per operand, in the structure {treedef}; got {init_tree}"
+        )
+    if not flat:
+        raise ValueError(f"{name}: no operand was given; one at least is needed")
+    return [as_operand(x) for x in flat], [as_operand(v) for v in inits], treedef
+
+
 def scalar_computation(computation, codes, treedef, name):
     """The jaxpr of a function of two trees of scalars of the given dtypes, as reductions have it."""
     n = len(codes)
@@ -422,7 +412,7 @@ def scalar_computation(computation, codes, treedef, name):
         leaves, out_tree = tree_flatten(out)
         if out_tree != treedef:
             raise ValueError(
-                f"The computation of {name} must return {treedef}, as its operands; it returned {out_tree}"
+                f"{name}: the computation must return the structure of its operands, {treedef}; it returned {out_tree}"
             )
         return [as_operand(x) for x in leaves]
 
@@ -432,8 +422,8 @@ def scalar_computation(computation, codes, treedef, name):
     for var, code in zip(closed.jaxpr.outvars, codes):
         if var.aval.code != code or var.aval.shape:
             raise TypeError(
-                f"The computation of {name} must return scalars of the operands' dtypes "
-                f"{[code_dtype(c).name for c in codes]}; it returned {[short(v.aval) for v in closed.jaxpr.outvars]}"
+                f"{name}: the computation must return scalars of dtypes {[code_dtype(c).name for c in codes]}; it "
+                f"returned {[short(v.aval) for v in closed.jaxpr.outvars]}"
             )
     return closed
 
@@ -480,13 +470,7 @@ def reduce(operands, init_values, computation, dimensions, out_sharding=None):
     >>> lax.reduce(np.float32([1, 2, 3]), np.float32(1), lax.mul, (0,))
     Array(6., dtype=float32)
     """
-    flat, treedef = tree_flatten(operands)
-    inits, init_tree = tree_flatten(init_values)
-    if treedef != init_tree:
-        raise ValueError(f"Operands must have the same tree structure as init_values: {treedef} vs. {init_tree}")
-    flat, inits = [as_operand(x) for x in flat], [as_operand(v) for v in inits]
-    if not flat:
-        raise ValueError("reduce requires at least one operand")
+    flat, inits, treedef = flat_operands("reduce", operands, init_values)
     inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
     dimensions = _axes(dimensions)
     _check_reduce([x.aval for x in flat], [v.aval for v in inits], dimensions)

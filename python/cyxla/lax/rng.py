@@ -26,7 +26,7 @@ _ALGORITHM_NAMES = {0: "DEFAULT", 1: "THREE_FRY", 2: "PHILOX"}
 
 def _bit_generator_abstract(key, *, shape, dtype, algorithm):
     if not ((key.code == _UINT32 and key.shape == (4,)) or (key.code == _UINT64 and key.shape == (2,))):
-        raise TypeError(f"rng_bit_generator requires a key uint32[4] or uint64[2], got {short(key)}")
+        raise TypeError(f"rng_bit_generator: the key must be uint32[4] or uint64[2], it is {short(key)}")
     return [key, shaped_array(shape, dtype_code(dtype), False)]
 
 

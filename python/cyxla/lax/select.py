@@ -8,8 +8,8 @@ from cyxla.lax._util import (
     all_weak,
     batch_size,
     broadcast_names,
+    check_kind,
     check_same_dtype,
-    dtype_name,
     kind_of,
     like_output,
     logical_shape,
@@ -26,17 +26,17 @@ def _select_n_abstract(which, *cases):
     if not cases:
         raise ValueError("select_n() must have at least one case")
     kind = kind_of(which)
-    if kind not in "biu":
-        raise TypeError(f"select `which` must be boolean or integer type, got {dtype_name(which)}.")
+    check_kind("select_n", which, "biu", "which")
     if kind == "b" and len(cases) > 2:
-        raise TypeError("select with boolean `which` cannot have > 2 cases.")
+        raise TypeError(
+            f"select_n: a boolean `which` chooses between two cases, {len(cases)} were given; make it an integer"
+        )
     shape = cases[0].shape
     if any(c.shape != shape for c in cases):
-        raise TypeError(f"select cases must have the same shapes, got [{', '.join(str(c.shape) for c in cases)}].")
+        raise TypeError(f"select_n: cases need one shape, theirs are {', '.join(str(c.shape) for c in cases)}")
     if which.shape and which.shape != shape:
         raise TypeError(
-            "select `which` must be scalar or have the same shape as cases, "
-            f"got `which` shape {which.shape} but case shape {shape}."
+            f"select_n: `which` of shape {which.shape} is neither a scalar nor of the shape of the cases, {shape}"
         )
     check_same_dtype(
         "lax.select", cases, " (Tip: jnp.where is a similar function that promotes the dtypes of its inputs.)"
@@ -149,8 +149,7 @@ def _clamp_abstract(low, x, high):
             raise TypeError(
                 f"clamp: {name} has shape {bound.shape}; it must be a scalar or have the operand's shape {x.shape}"
             )
-    if kind_of(x) not in "biufc":
-        raise TypeError(f"clamp: the operand's dtype {dtype_name(x)} is not one of booleans or numbers")
+    check_kind("clamp", x, "biufc")
     return shaped_array(x.shape, x.code, all_weak((low, x, high)))
 
 

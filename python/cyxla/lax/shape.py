@@ -11,43 +11,35 @@ from cyxla._engine.array import Array, typeof
 from cyxla._engine.core import Primitive
 from cyxla.lax._util import (
     as_operand,
+    broadcast_error,
     canonicalize_axes,
     canonicalize_axis,
     canonicalize_shape,
+    check_axes,
+    check_not_negative,
     move_axis,
     with_shape,
 )
-from cyxla.lax.creation import check_sizes
 
 # ---- broadcast_in_dim
 
 
 def _broadcast_in_dim_abstract(x, shape, broadcast_dimensions, sharding=None):
-    check_sizes("broadcast_in_dim", shape)
+    check_not_negative("broadcast_in_dim", "shape", shape, TypeError)
     ndim = x.ndim
     if ndim > len(shape):
-        raise TypeError(
-            "broadcast_in_dim target broadcast shape must have equal or higher rank to the operand shape; got operand "
-            f"ndim {ndim} and target broadcast ndim {len(shape)}."
-        )
+        raise TypeError(f"broadcast_in_dim: shape={shape} has fewer axes than the operand, whose shape is {x.shape}")
     if len(broadcast_dimensions) != ndim:
         raise TypeError(
-            "broadcast_in_dim broadcast_dimensions must have length equal to operand ndim; got broadcast_dimensions "
-            f"{broadcast_dimensions} for operand ndim {ndim}."
+            f"broadcast_in_dim: broadcast_dimensions={broadcast_dimensions} needs one entry for each axis of the "
+            f"operand, whose shape is {x.shape}"
         )
-    if any(not 0 <= d < len(shape) for d in broadcast_dimensions):
-        raise TypeError(
-            "broadcast_in_dim broadcast_dimensions must be a subset of output dimensions, got "
-            f"{broadcast_dimensions} for operand ndim {ndim} and shape {shape}."
-        )
+    check_axes("broadcast_in_dim", "broadcast_dimensions", broadcast_dimensions, shape, TypeError)
     if any(n not in (1, shape[d]) for n, d in zip(x.shape, broadcast_dimensions)):
         raise TypeError(
-            "broadcast_in_dim operand dimension sizes must either be 1, or be equal to their corresponding dimensions "
-            f"in the target broadcast shape; got operand of shape {x.shape}, target broadcast shape {shape}, "
-            f"broadcast_dimensions {broadcast_dimensions}"
+            f"broadcast_in_dim: an axis is stretched from size 1 only; the operand of shape {x.shape} does not fit "
+            f"shape={shape} with broadcast_dimensions={broadcast_dimensions}"
         )
-    if len(set(broadcast_dimensions)) != ndim:
-        raise TypeError(f"broadcast_in_dim broadcast_dimensions must be unique; got {broadcast_dimensions}")
     return with_shape(x, shape)
 
 
@@ -138,7 +130,7 @@ def _broadcast_shapes(shapes):
     for sizes in zip(*((1,) * (ndim - len(s)) + s for s in shapes)):
         stretched = {n for n in sizes if n != 1}
         if len(stretched) > 1:
-            raise ValueError(f"Incompatible shapes for broadcasting: shapes={list(shapes)}")
+            raise broadcast_error(shapes)
         out.append(stretched.pop() if stretched else 1)
     return tuple(out)
 
@@ -179,18 +171,11 @@ def shape_as_value(shape):
 
 
 def _reshape_abstract(x, new_sizes, dimensions, sharding=None):
-    if any(n < 0 for n in new_sizes):
-        raise TypeError(f"reshape new_sizes must all be positive, got {new_sizes}.")
+    check_not_negative("reshape", "new_sizes", new_sizes, TypeError)
     if prod(new_sizes) != x.size:
-        raise TypeError(
-            f"reshape total size must be unchanged, got new_sizes {new_sizes} (total size {prod(new_sizes)}) "
-            f"for shape {x.shape} (total size {x.size})."
-        )
+        raise TypeError(f"reshape: new_sizes={new_sizes} has {prod(new_sizes)} elements, shape {x.shape} has {x.size}")
     if dimensions is not None and sorted(dimensions) != list(range(x.ndim)):
-        raise TypeError(
-            "reshape dimensions must be a permutation of operand dimensions, "
-            f"got dimensions {dimensions} for shape {x.shape}."
-        )
+        raise TypeError(f"reshape: dimensions={dimensions} must name each axis of shape {x.shape} once")
     return with_shape(x, new_sizes)
 
 
@@ -266,7 +251,7 @@ def collapse(operand, start_dimension, stop_dimension=None):
     operand = as_operand(operand)
     low, high, _ = slice(start_dimension, stop_dimension).indices(operand.ndim)
     if high < low:
-        raise ValueError(f"Invalid dimension range passed to collapse: {operand.shape}[{low}:{high}]")
+        raise ValueError(f"collapse: the dimensions from {low} to {high} are no range of axes of shape {operand.shape}")
     shape = operand.shape
     return reshape(operand, (*shape[:low], prod(shape[low:high]), *shape[high:]))
 
@@ -283,10 +268,7 @@ def inverse_permutation(permutation):
 
 def _transpose_abstract(x, permutation):
     if sorted(permutation) != list(range(x.ndim)):
-        raise TypeError(
-            "transpose permutation isn't a permutation of operand dimensions, "
-            f"got permutation {permutation} for operand shape {x.shape}."
-        )
+        raise TypeError(f"transpose: permutation={permutation} must name each axis of shape {x.shape} once")
     shape = x.shape
     return with_shape(x, tuple(shape[p] for p in permutation))
 
@@ -332,13 +314,9 @@ def transpose(operand, permutation):
 
 def _squeeze_abstract(x, dimensions):
     shape = x.shape
-    if len(set(dimensions)) != len(dimensions):
-        raise ValueError(f"dimensions are not unique: {dimensions}")
-    if any(not 0 <= d < x.ndim or shape[d] != 1 for d in dimensions):
-        raise ValueError(
-            "cannot select an axis to squeeze out which has size not equal to one, "
-            f"got shape={shape} and dimensions={dimensions}"
-        )
+    check_axes("squeeze", "dimensions", dimensions, x.shape)
+    if any(shape[d] != 1 for d in dimensions):
+        raise ValueError(f"squeeze: only axes of size 1 can go, got dimensions={dimensions} for shape {shape}")
     return with_shape(x, tuple(n for d, n in enumerate(shape) if d not in dimensions))
 
 
@@ -383,7 +361,7 @@ def _expanded(shape, dimensions):
     ndim = len(shape) + len(dimensions)
     added = {canonicalize_axis(d, ndim) for d in dimensions}
     if len(added) != len(dimensions):
-        raise ValueError(f"repeated axis in lax.expand_dims: {dimensions}")
+        raise ValueError(f"expand_dims: dimensions={dimensions} names an axis twice")
     sizes = iter(shape)
     expanded = tuple(1 if d in added else next(sizes) for d in range(ndim))
     return expanded, tuple(d for d in range(ndim) if d not in added)
@@ -411,14 +389,7 @@ def expand_dims(array, dimensions):
 
 
 def _rev_abstract(x, dimensions):
-    if len(set(dimensions)) != len(dimensions):
-        raise TypeError(f"rev dimensions must be unique, got {dimensions}.")
-    if any(d < 0 for d in dimensions):
-        raise TypeError(f"rev dimensions must have every element be nonnegative, got {dimensions}.")
-    if any(d >= x.ndim for d in dimensions):
-        raise TypeError(
-            f"rev dimensions must all be less than operand ndim, got dimensions {dimensions} for operand ndim {x.ndim}."
-        )
+    check_axes("rev", "dimensions", dimensions, x.shape, TypeError)
     return x
 
 

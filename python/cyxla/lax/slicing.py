@@ -20,6 +20,7 @@ from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code
 from cyxla.lax._util import (
     as_operand,
     batch_size,
+    check_same_dtype,
     kind_of,
     move_axis,
     scalar_like,
@@ -79,19 +80,13 @@ def _slice_abstract(operand, *, start_indices, limit_indices, strides):
         start, limit = start_indices[axis], limit_indices[axis]
         stride = 1 if strides is None else strides[axis]
         if start < 0:
-            raise TypeError(f"slice: start_indices must not be negative, got start_indices={start_indices}")
+            raise TypeError(f"slice: start_indices={start_indices} must not be negative; indices count from the front")
         if limit > shape[axis]:
-            raise TypeError(
-                f"slice: limit_indices must be less than or equal to the operand shape, got "
-                f"limit_indices={limit_indices} for operand shape {shape}"
-            )
+            raise TypeError(f"slice: limit_indices={limit_indices} goes beyond the operand, whose shape is {shape}")
         if limit < start:
-            raise TypeError(
-                f"slice: limit_indices must be greater than or equal to start_indices, got "
-                f"start_indices={start_indices} and limit_indices={limit_indices}"
-            )
+            raise TypeError(f"slice: limit_indices={limit_indices} comes before start_indices={start_indices}")
         if stride <= 0:
-            raise TypeError(f"slice: strides must be positive, got strides={strides}")
+            raise TypeError(f"slice: strides={strides}; strides of 1 or more are needed (lax.rev reverses)")
         out.append((limit - start + stride - 1) // stride)
     return with_shape(operand, tuple(out))
 
@@ -163,7 +158,7 @@ def slice(
 def _axis(axis: int, rank: int) -> int:
     axis = operator.index(axis)
     if not -rank <= axis < rank:
-        raise IndexError(f"axis {axis} is out of range for an array with {rank} dimensions")
+        raise IndexError(f"axis {axis} does not exist in an array of {rank} axes")
     return axis % rank
 
 
@@ -203,7 +198,7 @@ def index_in_dim(operand, index: int, axis: int = 0, keepdims: bool = True) -> A
     axis = _axis(axis, operand.ndim)
     size = operand.shape[axis]
     if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for axis {axis} with size {size}")
+        raise IndexError(f"index_in_dim: index {index} is out of bounds, axis {axis} has size {size}")
     index %= size
     out = slice_in_dim(operand, index, index + 1, 1, axis)
     return out if keepdims else lax.squeeze(out, (axis,))
@@ -223,10 +218,10 @@ def _check_start_indices(name: str, indices, shape) -> None:
     code = indices[0].code
     if any(i.code != code for i in indices) or kind_of(indices[0]) not in "iu":
         found = ", ".join(str(i.dtype) for i in indices)
-        raise TypeError(f"{name}: start indices must be integers of one type, got: {found}")
+        raise TypeError(f"{name}: start indices need one integer dtype, theirs are {found}")
     if any(i.shape for i in indices):
         found = ", ".join(short(i) for i in indices)
-        raise TypeError(f"{name}: start indices must be scalars, got: {found}")
+        raise TypeError(f"{name}: each start index must be a scalar, got {found}")
 
 
 def _dynamic_slice_abstract(operand, *indices, slice_sizes):
@@ -238,12 +233,9 @@ def _dynamic_slice_abstract(operand, *indices, slice_sizes):
         )
     for size, n in zip(slice_sizes, shape):
         if size > n:
-            raise TypeError(
-                f"dynamic_slice: slice_sizes must be less than or equal to the operand shape, got "
-                f"slice_sizes={slice_sizes} for operand shape {shape}"
-            )
+            raise TypeError(f"dynamic_slice: slice_sizes={slice_sizes} exceeds the operand, whose shape is {shape}")
         if size < 0:
-            raise TypeError(f"dynamic_slice: slice_sizes must not be negative, got slice_sizes={slice_sizes}")
+            raise TypeError(f"dynamic_slice: slice_sizes={slice_sizes} is negative")
     _check_start_indices("dynamic_slice", indices, shape)
     return with_shape(operand, slice_sizes)
 
@@ -460,10 +452,7 @@ def _dynamic_update_slice_abstract(operand, update, *indices):
             f"dynamic_update_slice: update must not be larger than the operand, got update shape {update.shape} for "
             f"operand shape {operand.shape}"
         )
-    if operand.dtype != update.dtype:
-        raise TypeError(
-            f"dynamic_update_slice: operand and update must have the same dtype, got {operand.dtype} and {update.dtype}"
-        )
+    check_same_dtype("dynamic_update_slice", (operand, update))
     _check_start_indices("dynamic_update_slice", indices, operand.shape)
     return operand
 

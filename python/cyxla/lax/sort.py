@@ -14,6 +14,7 @@ from cyxla.lax._util import (
     batch_size,
     canonicalize_axis,
     check_kind,
+    dtype_name,
     is_complex,
     kind_of,
     region,
@@ -51,7 +52,7 @@ def take_along(x, positions, dimension):
 def _sort_abstract(*operands, dimension, is_stable, num_keys):
     shape = operands[0].shape
     if any(x.shape != shape for x in operands):
-        raise TypeError(f"Arguments to sort must have equal shapes, got: {' '.join(str(x.shape) for x in operands)}")
+        raise TypeError(f"sort: operands need one shape, theirs are {', '.join(str(x.shape) for x in operands)}")
     for x in operands[:num_keys]:
         check_kind("sort", x, "biufc")
     return list(operands)
@@ -133,9 +134,9 @@ def sort(operand, dimension=-1, is_stable=True, num_keys=1):
     several = isinstance(operand, (tuple, list))
     operands = [as_operand(x) for x in (operand if several else (operand,))]
     if not operands:
-        raise TypeError("Sort requires at least one operand")
+        raise TypeError("sort: no operand was given; one at least is needed")
     if not 1 <= num_keys <= len(operands):
-        raise ValueError(f"num_keys={num_keys} must be between 1 and len(operand)={len(operands)}")
+        raise ValueError(f"sort: num_keys={num_keys} must lie in [1, {len(operands)}], the number of operands")
     dimension = canonicalize_axis(dimension, operands[0].ndim)
     outs = sort_p.bind(*operands, dimension=dimension, is_stable=bool(is_stable), num_keys=index(num_keys))
     return tuple(outs) if several else outs[0]
@@ -157,15 +158,12 @@ def sort_key_val(keys, values, dimension=-1, is_stable=True):
 
 def _top_k_abstract(x, k, axis):
     if is_complex(x):
-        raise ValueError("top_k is not compatible with complex inputs.")
+        raise ValueError(f"top_k: complex numbers such as {dtype_name(x)} have no order; sort by abs(), .real or .imag")
     check_kind("top_k", x, "biuf")
     if k < 0:
-        raise ValueError(f"k argument to top_k must be nonnegative, got {k}")
+        raise ValueError(f"top_k: k={k} is negative")
     if k > x.shape[axis]:
-        raise ValueError(
-            "k argument to top_k must be no larger than size along axis; "
-            f"got k={k} with shape={list(x.shape)} and axis={axis}"
-        )
+        raise ValueError(f"top_k: k={k} exceeds the size of axis {axis} of shape {x.shape}")
     shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
     return [with_shape(x, shape), shaped_array(shape, _INT32, x.weak_type)]
 

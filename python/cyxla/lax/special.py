@@ -53,7 +53,9 @@ digamma = StrictOp(digamma_p, "digamma", "Elementwise derivative of lgamma.")
 
 
 def _polygamma_order(t, ans, m, x):
-    raise ValueError("polygamma gradient with respect to m is not supported")
+    raise ValueError(
+        "polygamma has a derivative with respect to x only; hold m constant, for example by jax.lax.stop_gradient"
+    )
 
 
 polygamma_p = Primitive(

@@ -178,7 +178,10 @@ def integer_pow(x, y):
     if y < 0:
         x = as_operand(x)
         if kind_of(x.aval) in "iu":
-            raise TypeError(f"Integers cannot be raised to negative powers, got integer_pow({short(x.aval)}, {y})")
+            raise TypeError(
+                f"integer_pow: {short(x.aval)} has no powers with negative exponent {y}; convert it to a float with "
+                ".astype(...)"
+            )
     return integer_pow_p.bind(x, y=y)
 
 

@@ -162,7 +162,7 @@ def glu(x, axis=-1):
     axis = canonicalize_axis(axis, x.ndim)
     size = x.shape[axis]
     if size % 2:
-        raise AssertionError(f"axis size must be divisible by 2; axis {axis} has size {size}")
+        raise AssertionError(f"glu: axis {axis} of size {size} cannot be halved")
     return lax.slice_in_dim(x, 0, size // 2, axis=axis) * sigmoid(lax.slice_in_dim(x, size // 2, size, axis=axis))
 
 

@@ -8,7 +8,7 @@ import numpy as _np
 
 from cyxla._engine.array import Array as ndarray
 
-from . import linalg
+from . import fft, linalg
 from . import methods as _methods
 from . import ufunc_class as _ufunc_class
 from .axes import broadcast_shapes

@@ -7,6 +7,7 @@ from numpy.exceptions import AxisError
 
 from cyxla import lax
 from cyxla._engine.array import Array
+from cyxla.lax._util import broadcast_error, shape_error
 
 _bind_broadcast = lax.broadcast_in_dim_p.bind
 
@@ -38,7 +39,7 @@ def canonical_axes(axis, ndim):
             axis = tuple(axis)
     axes = tuple([canonical_axis(a, ndim) for a in axis])
     if len(axes) > 1 and len(set(axes)) != len(axes):
-        raise ValueError(f"duplicate value in 'axis': {axes}")
+        raise ValueError(f"axis={axes} names an axis twice")
     return axes
 
 
@@ -59,10 +60,7 @@ def canonical_shape(shape):
     except TypeError as error:
         if isinstance(shape, Array) or (isinstance(shape, (tuple, list)) and any(isinstance(n, Array) for n in shape)):
             raise
-        shown = shape if isinstance(shape, (tuple, list)) else (shape,)
-        raise TypeError(
-            f"Shapes must be 1D sequences of concrete values of integer type, got {tuple(shown)}."
-        ) from error
+        raise shape_error(shape) from error
 
 
 def broadcast_shapes(*shapes):
@@ -90,7 +88,7 @@ def broadcast_shapes(*shapes):
                 if known == 1:
                     result[offset + i] = n
                 elif known != n:
-                    raise ValueError(f"Incompatible shapes for broadcasting: shapes={shapes}")
+                    raise broadcast_error(shapes)
     return tuple(result)
 
 

@@ -6,25 +6,24 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_choice, check_kind
 
 from . import reductions, ufuncs
 from .axes import canonical_axis
-from .promotion import convert, kind
+from .promotion import convert
 from .shape import moveaxis, ravel
 
 _UINT8 = np.dtype(np.uint8)
 
 
 def _check_order(bitorder):
-    if bitorder not in ("little", "big"):
-        raise ValueError("'order' must be either 'little' or 'big'")
+    check_choice("packbits", "bitorder", bitorder, ("little", "big"))
 
 
 def packbits(a, axis=None, bitorder="big"):
     """Truth values packed into the bits of uint8 numbers along ``axis``, zeros added to fill the last one."""
     x = asarray(a)
-    if kind(x.dtype) not in "biu":
-        raise TypeError("Expected an input array of integer or boolean data type")
+    check_kind("packbits", x.aval, "biu")
     _check_order(bitorder)
     x = convert(ufuncs.not_equal(x, 0), _UINT8)
     if axis is None:
@@ -48,7 +47,7 @@ def unpackbits(a, axis=None, count=None, bitorder="big"):
     """The bits of uint8 numbers along ``axis``, the first ``count`` of them (or all but the last -count)."""
     x = asarray(a)
     if x.dtype != _UINT8:
-        raise TypeError("Expected an input array of unsigned byte data type")
+        raise TypeError(f"unpackbits: the dtype is {x.dtype}; bits are taken from uint8 arrays only")
     _check_order(bitorder)
     if axis is None:
         x = ravel(x)

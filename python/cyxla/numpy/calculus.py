@@ -6,6 +6,7 @@ import operator
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_kind, check_not_negative, check_rank
 
 from . import reductions, ufuncs
 from .axes import broadcast, canonical_axes, canonical_axis
@@ -31,10 +32,8 @@ def diff(a, n=1, axis=-1, prepend=None, append=None):
     n = operator.index(n)
     if n == 0:
         return x
-    if n < 0:
-        raise ValueError(f"order must be non-negative but got {n}")
-    if x.ndim == 0:
-        raise ValueError(f"diff requires input that is at least one dimensional; got {x}")
+    check_not_negative("diff", "n", n)
+    check_rank("diff", "a", x, 1)
     axis = canonical_axis(axis, x.ndim)
     ends = []
     for end in (prepend, append):
@@ -75,9 +74,7 @@ def gradient(f, *varargs, axis=None, edge_order=None):
     (x,) = promote_inexact(x)
     axes = canonical_axes(axis, x.ndim)
     if builtins.min([x.shape[i] for i in axes], default=2) < 2:
-        raise ValueError(
-            "Shape of array too small to calculate a numerical gradient, at least 2 elements are required."
-        )
+        raise ValueError(f"gradient: axes {axes} of shape {x.shape} need 2 elements or more each")
     if len(varargs) == 0:
         spacing = [1] * len(axes)
     elif len(varargs) == 1:
@@ -85,7 +82,9 @@ def gradient(f, *varargs, axis=None, edge_order=None):
     elif len(varargs) == len(axes):
         spacing = list(varargs)
     else:
-        raise TypeError(f"Invalid number of spacing arguments {len(varargs)} for {axes=}")
+        raise TypeError(
+            f"gradient: {len(varargs)} spacings were given; give none, one, or one for each of the axes {axes}"
+        )
     result = [_gradient_along(x, h, i) for h, i in zip(spacing, axes)]
     return result[0] if len(result) == 1 else result
 
@@ -99,7 +98,9 @@ def _gradient_along(x, h, axis):
         last = ufuncs.subtract(_at(x, axis, n - 1, n), _at(x, axis, n - 2, n - 1))
         return ufuncs.divide(lax.concatenate([first, inner, last], axis), h)
     if h.ndim != 1 or h.shape[0] != n:
-        raise ValueError(f"Spacing arrays must be 1D and have the length of their axis; got shape {h.shape}")
+        raise ValueError(
+            f"gradient: an array of positions must be a vector as long as its axis, {n}; got shape {h.shape}"
+        )
     (h,) = promote_inexact(h)
     step = lax.slice(h, (1,), (n,)) - lax.slice(h, (0,), (n - 1,))
     shape = tuple([n - 1 if i == axis else 1 for i in range(x.ndim)])
@@ -129,8 +130,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 def unwrap(p, discont=None, axis=-1, period=2 * math.pi):
     """``p`` with multiples of ``period`` added so that neighbours differ by at most ``discont`` (half a period)."""
-    if kind(asarray(p).dtype) == "c":
-        raise ValueError("jnp.unwrap does not support complex inputs.")
+    check_kind("unwrap", asarray(p).aval, "biuf", error=ValueError)
     x = asarray(p)
     if x.shape[canonical_axis(axis, x.ndim)] == 0:
         return promote_inexact(x)[0]
@@ -183,9 +183,9 @@ def correlate(a, v, mode="valid", *, precision=None, preferred_element_type=None
 def _convolve(a, v, mode, name, precision, preferred):
     a, v = promote_inexact(a, v)
     if a.ndim != 1 or v.ndim != 1:
-        raise ValueError(f"{name}() only support 1-dimensional inputs.")
+        raise ValueError(f"{name}: vectors are needed, got shapes {a.shape} and {v.shape}")
     if a.shape[0] == 0 or v.shape[0] == 0:
-        raise ValueError(f"{name}: inputs cannot be empty, got shapes {a.shape} and {v.shape}.")
+        raise ValueError(f"{name}: neither vector can be empty, got shapes {a.shape} and {v.shape}")
     swapped = False
     if name == "correlate":
         v = lax.conj(v) if kind(v.dtype) == "c" else v
@@ -205,7 +205,7 @@ def _convolve(a, v, mode, name, precision, preferred):
     elif mode == "full":
         padding = (m - 1, m - 1)
     else:
-        raise ValueError(f"mode must be one of ['full', 'same', 'valid'], got {mode!r}")
+        raise ValueError(f"{name}: mode={mode!r} is unknown; choose one of 'full', 'same', 'valid'")
     result = lax.conv_general_dilated(
         lax.reshape(a, (1, 1, a.shape[0])),
         lax.reshape(v, (1, 1, m)),
@@ -230,7 +230,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     dtype = requested_dtype(dtype)
     xs = [asarray(m)] if y is None else [asarray(m), asarray(y)]
     if builtins.max([x.ndim for x in xs]) > 2:
-        raise ValueError("m has more than 2 dimensions")
+        raise ValueError(f"cov: variables are the rows of a matrix, got arrays of shapes {[x.shape for x in xs]}")
     xs = promote_inexact(*xs)
     if dtype is not None:
         xs = [convert(x, dtype) for x in xs]
@@ -250,8 +250,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     weights = None
     if fweights is not None:
         weights = _observation_weights("fweights", fweights, n)
-        if kind(weights.dtype) not in "iub":
-            raise TypeError("fweights must be integer.")
+        check_kind("cov", weights.aval, "biu", "fweights")
         weights = convert(lax.abs(weights), inexact_dtype(x.dtype))
     if aweights is not None:
         aweights = lax.abs(convert(_observation_weights("aweights", aweights, n), x.dtype))
@@ -278,10 +277,11 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
 
 def _observation_weights(name, weights, n):
     weights = asarray(weights)
-    if weights.ndim > 1:
-        raise RuntimeError(f"cannot handle multidimensional {name}")
+    check_rank("cov", name, weights, 0, 1, RuntimeError)
     if weights.shape != (n,):
-        raise RuntimeError(f"incompatible numbers of samples and {name}: {n} and {weights.shape}")
+        raise RuntimeError(
+            f"cov: {name} needs one weight for each of the {n} observations, its shape is {weights.shape}"
+        )
     return weights
 
 

@@ -4,6 +4,7 @@ import operator
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import broadcast_error, check_rank
 from cyxla.lax.precision import canonicalize_precision
 
 from . import ufuncs
@@ -80,8 +81,7 @@ def matmul(a, b, *, precision=None, preferred_element_type=None, out_sharding=No
     na, nb = a.ndim, b.ndim
     if na == 2 and nb == 2:
         return dot_general(a, b, ((1,), (0,)), ((), ()), precision, preferred, weak, out_sharding)
-    if na == 0 or nb == 0:
-        raise ValueError(f"matmul input operand {0 if na == 0 else 1} must have ndim at least 1, but it has ndim 0")
+    check_rank("matmul", "an operand", min(a, b, key=lambda x: x.ndim), 1)
     if na == 1 or nb == 1:
         return dot_general(
             a, b, ((na - 1,), (nb - 2 if nb > 1 else 0,)), ((), ()), precision, preferred, weak, out_sharding
@@ -118,9 +118,7 @@ def _stacked(a, b, precision, preferred, weak, out_sharding):
             kept_b += 1
             free.append(("b", i))
         else:
-            raise ValueError(
-                f"Incompatible shapes for broadcasting: shapes={[la, lb]} are the leading axes of matmul operands"
-            )
+            raise broadcast_error((la, lb))
     if squeeze_a:
         a = lax.squeeze(a, tuple(squeeze_a))
     if squeeze_b:
@@ -159,7 +157,9 @@ def _with_vectors(name, x1, x2, vector_first):
     x1, x2 = promote(x1, x2)
     vector, matrix = (x1, x2) if vector_first else (x2, x1)
     if vector.ndim < 1 or matrix.ndim < 2:
-        raise ValueError(f"{name}: got operands of shapes {x1.shape} and {x2.shape}")
+        raise ValueError(
+            f"{name}: a vector and a matrix (or batches of them) are needed, got shapes {x1.shape} and {x2.shape}"
+        )
     if vector_first:
         vector = lax.conj(vector) if kind(vector.dtype) == "c" else vector
         product = matmul(lax.expand_dims(vector, (vector.ndim - 1,)), matrix)
@@ -183,10 +183,12 @@ def vecdot(x1, x2, /, *, axis=-1, precision=None, preferred_element_type=None):
     """
     x1, x2 = asarray(x1), asarray(x2)
     if x1.ndim == 0 or x2.ndim == 0:
-        raise ValueError(f"vecdot requires arrays with at least one axis, got shapes {x1.shape} and {x2.shape}")
+        raise ValueError(f"vecdot: scalars have no axis to sum over, got shapes {x1.shape} and {x2.shape}")
     x1, x2 = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     if x1.shape[-1] != x2.shape[-1]:
-        raise ValueError(f"axes must match; got shapes {x1.shape} and {x2.shape} with axis={axis}")
+        raise ValueError(
+            f"vecdot: the vectors on axis {axis} must be equally long, got shapes {x1.shape} and {x2.shape}"
+        )
     if kind(x1.dtype) == "c":
         x1 = lax.conj(x1)
     x1, x2, weak, preferred = _operands(x1, x2, preferred_element_type)
@@ -223,18 +225,21 @@ def tensordot(a, b, axes=2, *, precision=None, preferred_element_type=None, out_
     if not hasattr(axes, "__iter__"):
         n = operator.index(axes)
         if n > min(a.ndim, b.ndim) or n < 0:
-            raise TypeError(f"Number of tensordot axes (axes {n}) exceeds input ranks ({a.shape} and {b.shape})")
+            raise TypeError(
+                f"tensordot: axes={n} is not a number of axes that both operands have, their shapes are {a.shape} and "
+                f"{b.shape}"
+            )
         contracting = (tuple(range(a.ndim - n, a.ndim)), tuple(range(n)))
     else:
         axes = tuple(axes)
         if len(axes) != 2:
-            raise TypeError(
-                f"tensordot axes argument must be an int or a pair of ints or of sequences of ints, got {axes}"
-            )
+            raise TypeError(f"tensordot: axes={axes} must be an int, or a pair of ints or of sequences of ints")
         left = tuple(axes[0]) if hasattr(axes[0], "__iter__") else (axes[0],)
         right = tuple(axes[1]) if hasattr(axes[1], "__iter__") else (axes[1],)
         if len(left) != len(right):
-            raise TypeError(f"tensordot requires axes lists to have equal length, got {left} and {right}.")
+            raise TypeError(
+                f"tensordot: axes must name as many axes of one operand as of the other, got {left} and {right}"
+            )
         contracting = (
             tuple([canonical_axis(i, a.ndim) for i in left]),
             tuple([canonical_axis(i, b.ndim) for i in right]),
@@ -262,7 +267,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     a, b = promote(a, b)
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
-        raise ValueError(f"Dimension must be either 2 or 3 for cross product, got shapes {a.shape} and {b.shape}")
+        raise ValueError(f"cross: vectors of 2 or 3 components are needed, got shapes {a.shape} and {b.shape}")
     planar = a.shape[-1] == 2 and b.shape[-1] == 2
     x, y = _components(a), _components(b)
     if planar:

@@ -10,6 +10,7 @@ from cyxla._engine.array import Array, ArrayImpl, array_from_host, own, typeof
 from cyxla._engine.array import asarray as to_array
 from cyxla._engine.host import filled
 from cyxla._transform.transfer import device_put
+from cyxla.lax._util import check_choice, check_not_negative, check_rank
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis, canonical_shape
@@ -44,7 +45,9 @@ def array(object, dtype=None, *args, copy=True, order="K", ndmin=0, device=None,
     if args:
         copy, order, ndmin = (*args, *(copy, order, ndmin)[len(args) :])
     if order is not None and order not in ("K", "C"):
-        raise NotImplementedError("Only order in {'K', 'C'} is supported: arrays have no memory order.")
+        raise NotImplementedError(
+            f"order={order!r} is not available: arrays have no memory order; leave it out, or give 'K' or 'C'"
+        )
     x = from_value(object, requested_dtype(dtype))
     if copy and x is object:
         x = lax.copy_p.bind(x)
@@ -72,7 +75,7 @@ def from_value(value, dtype):
     if cls is list or cls is tuple or isinstance(value, (list, tuple)):
         return _from_sequence(value, dtype)
     if value is None:
-        raise ValueError("None is not a valid value for jnp.array")
+        raise ValueError("None is no array; give numbers, or np.nan for what is missing")
     if hasattr(cls, "__jax_array__"):
         return from_value(value.__jax_array__(), dtype)
     if hasattr(cls, "__array__") or isinstance(value, (memoryview, bytearray, range)):
@@ -90,8 +93,7 @@ def _from_numpy(value, dtype, shown=None):
     if value.dtype.kind in "OSUMm":
         shown = value if shown is None else shown
         raise TypeError(
-            f"Value '{shown}' with dtype {value.dtype} is not a valid JAX array type. Only arrays of numeric types are "
-            "supported by JAX."
+            f"{shown!r:.200} of dtype {value.dtype} cannot be an array here: elements are booleans or numbers"
         )
     if dtype is not None and dtype != value.dtype:
         if value.dtype.kind == "c" and kind(dtype) not in "cb":
@@ -125,7 +127,7 @@ def _from_sequence(value, dtype):
         return array_from_host(np.array(value).astype(dtype))
     for i, leaf in enumerate(leaves):
         if leaf is None:
-            raise ValueError("None is not a valid value for jnp.array")
+            raise ValueError("None is no array; give numbers, or np.nan for what is missing")
         if not isinstance(leaf, Array) and leaf.__class__ not in _PYTHON_SCALARS:
             leaves[i] = from_value(leaf, None)
     if dtype is None:
@@ -136,12 +138,14 @@ def _from_sequence(value, dtype):
             with np.errstate(all="ignore"):
                 return array_from_host(np.asarray(_on_host(value, dtype), dtype))
         except ValueError as error:
-            raise TypeError(f"Cannot concatenate arrays of different shapes: {error}") from None
+            raise TypeError(f"the items of a list do not form an array: {error}") from None
     from .joining import stack
 
     rows = [from_value(item, dtype) for item in value]
     if any(row.shape != rows[0].shape for row in rows):
-        raise TypeError(f"Cannot concatenate arrays of different shapes: {', '.join([str(x.shape) for x in rows])}")
+        raise TypeError(
+            f"the items of a list must have one shape, theirs are {', '.join([str(x.shape) for x in rows])}"
+        )
     return stack(rows)
 
 
@@ -184,16 +188,14 @@ def fromstring(string, dtype=float, count=-1, *, sep):
 def fromfile(*args, **kwargs):
     """Not available: it is not a pure function. Use ``asarray(numpy.fromfile(...))``."""
     raise NotImplementedError(
-        "jnp.fromfile() is not implemented because it may be non-pure and thus unsafe for use with JIT. Consider "
-        "using jnp.asarray(np.fromfile(...)) instead."
+        "fromfile reads a file, which a traced program cannot; write jnp.asarray(np.fromfile(...))"
     )
 
 
 def fromiter(*args, **kwargs):
     """Not available: it is not a pure function. Use ``asarray(numpy.fromiter(...))``."""
     raise NotImplementedError(
-        "jnp.fromiter() is not implemented because it may be non-pure and thus unsafe for use with JIT. Consider "
-        "using jnp.asarray(np.fromiter(...)) instead."
+        "fromiter uses an iterator up, which a traced program cannot; write jnp.asarray(np.fromiter(...))"
     )
 
 
@@ -254,7 +256,7 @@ def full(shape, fill_value, dtype=None, *, device=None, out_sharding=None):
 
 def broadcast_to_shape(x, shape):
     if x.shape != shape and broadcast_shapes(x.shape, shape) != shape:
-        raise ValueError(f"Incompatible types for broadcasting: input shape {x.shape} and requested shape {shape}")
+        raise ValueError(f"full: fill_value of shape {x.shape} does not broadcast to shape {shape}")
     return broadcast(x, shape)
 
 
@@ -368,8 +370,7 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
     num = operator.index(num)
-    if num < 0:
-        raise ValueError(f"Number of samples, {num}, must be non-negative.")
+    check_not_negative("linspace", "num", num)
     if dtype is None:
         dtype = inexact_dtype(common_dtype(start, stop)[0])
     else:
@@ -453,8 +454,7 @@ def eye(N, M=None, k=0, dtype=None, *, device=None):
     """
     rows = operator.index(N)
     columns = rows if M is None else operator.index(M)
-    if rows < 0 or columns < 0:
-        raise ValueError(f"negative dimensions are not allowed, got {rows} and {columns}")
+    check_not_negative("eye", "shape", (rows, columns))
     dtype = default_float() if dtype is None else requested_dtype(dtype)
     integer = default_int()
     i = ufuncs.add(lax.broadcasted_iota(integer, (rows, columns), 0), convert(k, integer))
@@ -485,11 +485,9 @@ def triangle_mask(shape, k):
 def vander(x, N=None, increasing=False):
     """The matrix whose columns are powers of the vector ``x``. Raises ValueError where x is not 1-D."""
     x = to_array(x)
-    if x.ndim != 1:
-        raise ValueError("x must be a one-dimensional array")
+    check_rank("vander", "x", x, 1, 1)
     N = x.shape[0] if N is None else operator.index(N)
-    if N < 0:
-        raise ValueError("N must be nonnegative")
+    check_not_negative("vander", "N", N)
     powers = lax.iota(x.dtype, N)
     if not increasing:
         powers = ufuncs.subtract(convert(N - 1, x.dtype), powers)
@@ -505,12 +503,11 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
     ``indexing`` is "xy" (Cartesian: the first two axes swapped) or "ij".
     """
     if not copy:
-        raise ValueError("jax.numpy.meshgrid only supports copy=True")
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"Valid values for indexing are 'xy' and 'ij', got {indexing}")
+        raise ValueError("meshgrid: copy=False asks for views, which arrays do not have; leave copy out")
+    check_choice("meshgrid", "indexing", indexing, ("xy", "ij"))
     vectors = [to_array(x) for x in xi]
     if any(x.ndim != 1 for x in vectors):
-        raise ValueError(f"Arguments to jax.numpy.meshgrid must be 1D, got shapes {[x.shape for x in vectors]}")
+        raise ValueError(f"meshgrid: vectors or scalars are needed, got shapes {[x.shape for x in vectors]}")
     n = len(vectors)
     axis_of = list(range(n))
     if indexing == "xy" and n >= 2:

@@ -50,7 +50,7 @@ def einsum(
     else:
         subscripts, operands = _from_lists((subscripts, *operands))
     if not operands:
-        raise TypeError("einsum requires at least one operand")
+        raise TypeError("einsum: operands are missing")
     xs = promote_operands(tuple(operands))
     weak = all(x.weak_type for x in xs)
     preferred = requested_dtype(preferred_element_type)
@@ -99,7 +99,7 @@ def _from_lists(args):
         names = {label: _LETTERS[i] for i, label in enumerate(sorted(flat))}
     except TypeError:
         raise TypeError(
-            "einsum's first argument must be a string of subscripts, or operands must alternate with lists of labels"
+            "einsum: give a string of subscripts and the operands, or operands and lists of labels by turns"
         ) from None
 
     def text(labels):
@@ -124,7 +124,7 @@ def contraction_plan(subscripts, shapes, optimize):
                     sizes[label] = n
                 elif n != 1:
                     raise ValueError(
-                        f"Size of label '{label}' for operand {operand} ({n}) does not match previous terms ({known})."
+                        f"einsum: the label {label!r} stands for {known}, but for {n} in operand {operand}"
                     )
     if len(shapes) == 1:
         path = [(0,)]
@@ -171,10 +171,10 @@ def _parse(subscripts, shapes):
     text, arrow, output = subscripts.partition("->")
     operands = text.split(",")
     if len(operands) != len(shapes):
-        raise ValueError("Number of einsum subscripts must be equal to the number of operands.")
+        raise ValueError(f"einsum: {subscripts!r} describes {len(operands)} operands, {len(shapes)} were given")
     for letter in subscripts.replace("...", "").replace("->", "").replace(",", ""):
         if not letter.isalpha():
-            raise ValueError(f"Character '{letter}' is not a valid symbol in einsum subscripts {subscripts!r}.")
+            raise ValueError(f"einsum: {letter!r} in {subscripts!r} is no letter to label an axis with")
     if "." in subscripts:
         free = [letter for letter in _LETTERS if letter not in subscripts]
         extra = [len(s) - len(o.replace("...", "")) if "..." in o else 0 for o, s in zip(operands, shapes)]
@@ -189,17 +189,16 @@ def _parse(subscripts, shapes):
     for operand, shape in zip(operands, shapes):
         if len(operand) != len(shape):
             raise ValueError(
-                f"Einstein sum subscript {operand} does not contain the correct number of indices for operand of shape "
-                f"{shape}."
+                f"einsum: the labels {operand!r} do not fit an operand of shape {shape}; each axis needs one"
             )
     if not arrow:
         joined = "".join(operands)
         output += "".join(sorted([label for label in set(joined) if joined.count(label) == 1 and label not in output]))
     for label in output:
         if output.count(label) > 1:
-            raise ValueError(f"Output character {label} appeared more than once in the output.")
+            raise ValueError(f"einsum: the label {label!r} occurs twice in the output {output!r}")
         if not any(label in operand for operand in operands):
-            raise ValueError(f"Output character {label} did not appear in the input")
+            raise ValueError(f"einsum: the label {label!r} of the output {output!r} occurs in no operand")
     return tuple(operands), output
 
 

@@ -8,14 +8,15 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray, typeof
+from cyxla._engine.core import Tracer
 from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
+from cyxla.lax._util import check_kind
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, broadcast_together
 from .promotion import (
     ACCUMULATE_IN,
-    common_dtype,
     convert,
     default_float,
     default_int,
@@ -67,9 +68,10 @@ def select(mask, on_true, on_false):
 
 
 def _lexicographic(strict, full, x, y):
-    if kind(common_dtype(x, y)[0]) != "c":
-        return None
-    x, y = promote(x, y)
+    """Complex numbers compared by two comparisons of reals; other operands raise again what these raised."""
+    if "c" not in (kind(typeof(x).dtype), kind(typeof(y).dtype)):
+        raise
+    x, y = promote_numeric(x, y)
     rx, ry = lax.real(x), lax.real(y)
     return ufuncs.logical_or(strict(rx, ry), ufuncs.logical_and(ufuncs.equal(rx, ry), full(lax.imag(x), lax.imag(y))))
 
@@ -79,10 +81,7 @@ def less(x, y, /):
     try:
         return _less(x, y)
     except TypeError:
-        result = _lexicographic(_less, _less, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_less, _less, x, y)
 
 
 def less_equal(x, y, /):
@@ -90,10 +89,7 @@ def less_equal(x, y, /):
     try:
         return _less_equal(x, y)
     except TypeError:
-        result = _lexicographic(_less, _less_equal, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_less, _less_equal, x, y)
 
 
 def greater(x, y, /):
@@ -101,10 +97,7 @@ def greater(x, y, /):
     try:
         return _greater(x, y)
     except TypeError:
-        result = _lexicographic(_greater, _greater, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_greater, _greater, x, y)
 
 
 def greater_equal(x, y, /):
@@ -112,10 +105,7 @@ def greater_equal(x, y, /):
     try:
         return _greater_equal(x, y)
     except TypeError:
-        result = _lexicographic(_greater, _greater_equal, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_greater, _greater_equal, x, y)
 
 
 # Sign and magnitude.
@@ -131,8 +121,7 @@ absolute = abs
 
 def fabs(x, /):
     """Elementwise absolute value in floating point."""
-    if kind(typeof(x).dtype) == "c":
-        raise TypeError("ufunc 'fabs' does not support complex dtypes")
+    check_kind("fabs", typeof(x), "biuf")
     (x,) = promote_inexact(x)
     return lax.abs(x)
 
@@ -212,11 +201,12 @@ def round(a, decimals=0, out=None):
     a = asarray(a)
     decimals = int(decimals)
     letter = kind(a.dtype)
-    if letter == "b":
-        raise ValueError("bools cannot be rounded: data type bool is not inexact")
+    check_kind("round", a.aval, "iufc", error=ValueError)
     if letter in "iu":
         if decimals < 0:
-            raise NotImplementedError("rounding of integers is not implemented for decimals < 0")
+            raise NotImplementedError(
+                f"round: decimals={decimals} of an integer array; convert it to a float with .astype(...) first"
+            )
         return a
     if letter == "c":
         return lax.complex(round(lax.real(a), decimals), round(lax.imag(a), decimals))
@@ -260,8 +250,7 @@ def floor_divide(x1, x2, /):
         quotient = _div(x1, x2)
         inexact = ufuncs.logical_and(ufuncs.not_equal(lax.sign(x1), lax.sign(x2)), ufuncs.not_equal(_rem(x1, x2), 0))
         return select(inexact, quotient - 1, quotient)
-    if letter == "c":
-        raise TypeError("floor_divide does not support complex-valued inputs")
+    check_kind("floor_divide", x1.aval, "biuf")
     return _float_divmod(x1, x2)[0]
 
 
@@ -310,8 +299,8 @@ def divmod(x1, x2, /):
 def power(x1, x2, /):
     """x1 to the power x2.
 
-    An exponent that is a Python int is computed by repeated multiplication and does not change the dtype of ``x1``.
-    Raises TypeError for integers raised to a negative Python int.
+    An exponent that is one integer of known value is computed by repeated multiplication and does not change the dtype
+    of ``x1``. Raises TypeError for integers raised to such an exponent if it is negative.
 
     >>> import cyxla.numpy as jnp
     >>> jnp.power(2.0, 3)
@@ -322,9 +311,12 @@ def power(x1, x2, /):
         if kind(x1.dtype) == "b":
             x1 = convert(x1, default_int())
         return lax.integer_pow(x1, x2)
-    exponent_kind = kind(typeof(x2).dtype)
+    exponent = typeof(x2)
+    exponent_kind = kind(exponent.dtype)
     if exponent_kind in "fc":
         return _pow(x1, x2)
+    if exponent_kind in "iu" and not exponent.shape and not isinstance(x2, Tracer):
+        return power(x1, int(x2))
     if kind(typeof(x1).dtype) in "fc":
         if exponent_kind == "b":
             x2 = convert(x2, default_int())
@@ -377,19 +369,16 @@ def _complex_scaled(x, factor):
 
 def hypot(x1, x2, /):
     """sqrt(x1**2 + x2**2) without overflow of the squares. Raises ValueError for complex operands."""
-    if kind(common_dtype(x1, x2)[0]) == "c":
-        raise ValueError(
-            "jnp.hypot is not well defined for complex-valued inputs. Please convert to real values first, such as by "
-            "using abs(x)"
-        )
     x1, x2 = promote_inexact(x1, x2)
+    check_kind("hypot", x1.aval, "f", error=ValueError)
     x1, x2 = lax.abs(x1), lax.abs(x2)
     infinite = ufuncs.logical_or(ufuncs.equal(x1, np.inf), ufuncs.equal(x2, np.inf))
     larger, smaller = ufuncs.maximum(x1, x2), ufuncs.minimum(x1, x2)
     is_zero = ufuncs.equal(larger, 0)
     ratio = ufuncs.divide(smaller, select(is_zero, convert(1.0, larger.dtype, larger.weak_type), larger))
     result = select(is_zero, larger, larger * lax.sqrt(1 + lax.square(ratio)))
-    return select(infinite, convert(np.inf, result.dtype, result.weak_type), result)
+    result = select(infinite, convert(np.inf, result.dtype, result.weak_type), result)
+    return strong(result) if result.ndim else result
 
 
 def logaddexp(x1, x2, /):
@@ -477,8 +466,7 @@ acosh = arccosh
 
 def i0(x):
     """Modified Bessel function of the first kind and order 0."""
-    if kind(typeof(x).dtype) == "c":
-        raise ValueError(f"Unsupported input type to jax.numpy.i0: {typeof(x).dtype}")
+    check_kind("i0", typeof(x), "biuf", error=ValueError)
     (x,) = promote_inexact(x)
     magnitude = lax.abs(x)
     return lax.mul(lax.exp(magnitude), lax.bessel_i0e(magnitude))
@@ -579,8 +567,7 @@ def bitwise_count(x, /):
 
 def _integers(name, x1, x2):
     x1, x2 = promote(x1, x2)
-    if kind(x1.dtype) not in "iu":
-        raise ValueError(f"Arguments to jax.numpy.{name} must be integers.")
+    check_kind(name, x1.aval, "iu", error=ValueError)
     return broadcast_together(x1, x2)
 
 
@@ -628,14 +615,10 @@ def clip(arr=None, /, min=None, max=None):
     Array(1., dtype=float32, weak_type=True)
     """
     if arr is None:
-        raise ValueError("No input was provided to the clip function.")
+        raise ValueError("clip: the array to clip is missing")
     for value in (arr, min, max):
-        if value is not None and kind(typeof(value).dtype) == "c":
-            raise ValueError(
-                "Clip received a complex value either through the input or the min/max keywords. Complex values have "
-                "no ordering and cannot be clipped. Please convert to a real value or array by taking the real or "
-                "imaginary components via jax.numpy.real/imag respectively."
-            )
+        if value is not None:
+            check_kind("clip", typeof(value), "biuf", error=ValueError)
     arr = asarray(arr)
     if min is not None:
         arr = ufuncs.maximum(min, arr)

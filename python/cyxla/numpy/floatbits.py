@@ -4,6 +4,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray, typeof
+from cyxla.lax._util import check_kind
 
 from . import ufuncs
 from .axes import broadcast_together
@@ -66,8 +67,7 @@ def _is_infinity(x, infinity, out):
     no_out(out, "isposinf/isneginf")
     x = asarray(x)
     letter = kind(x.dtype)
-    if letter == "c":
-        raise ValueError("isposinf/isneginf are not well defined for complex types")
+    check_kind("isposinf and isneginf", x.aval, "biuf", error=ValueError)
     if letter == "f":
         return ufuncs.equal(x, infinity)
     return lax.full_like(x, False, dtype=_BOOL)
@@ -81,8 +81,7 @@ def signbit(x, /):
         unsigned, _, _ = _format(x.dtype)
         bits = lax.bitcast_convert_type(x, unsigned)
         return ufuncs.not_equal(lax.shift_right_logical(bits, lax.full_like(bits, unsigned.itemsize * 8 - 1)), 0)
-    if letter == "c":
-        raise ValueError(f"jax.numpy.signbit is not well defined for {x.dtype}")
+    check_kind("signbit", x.aval, "biuf", error=ValueError)
     if letter == "i":
         return _less(x, 0)
     return lax.full_like(x, False, dtype=_BOOL)
@@ -91,8 +90,7 @@ def signbit(x, /):
 def copysign(x1, x2, /):
     """The magnitude of x1 with the sign of x2, in floating point."""
     x1, x2 = promote_inexact(x1, x2)
-    if kind(x1.dtype) == "c":
-        raise TypeError("copysign does not support complex-valued inputs")
+    check_kind("copysign", x1.aval, "biuf")
     return select(signbit(x2), -lax.abs(x1), lax.abs(x1))
 
 
@@ -109,8 +107,7 @@ def frexp(x, /):
 
     Raises TypeError for complex x.
     """
-    if kind(typeof(x).dtype) == "c":
-        raise TypeError("frexp does not support complex-valued inputs")
+    check_kind("frexp", typeof(x), "biuf")
     (x,) = promote_inexact(x)
     dtype = x.dtype
     unsigned, mantissa_bits, bias = _format(dtype)
@@ -138,7 +135,7 @@ def ldexp(x1, x2, /):
     """
     t1, t2 = typeof(x1), typeof(x2)
     if kind(t2.dtype) not in "biu" or kind(t1.dtype) == "c":
-        raise ValueError(f"ldexp not supported for input types {(t1.dtype, t2.dtype)}")
+        raise ValueError(f"ldexp: a real number and an integer are needed, got {t1.dtype} and {t2.dtype}")
     result_dtype = inexact_dtype(t1.dtype)
     dtype = ACCUMULATE_IN.get(result_dtype, result_dtype)
     x1, exponent = broadcast_together(convert(x1, dtype), convert(x2, _INT32))
@@ -156,8 +153,7 @@ def ldexp(x1, x2, /):
 def spacing(x, /):
     """The distance from x to the next representable number away from zero, with the sign of x."""
     (x,) = promote_inexact(x)
-    if kind(x.dtype) == "c":
-        raise ValueError("spacing is not defined for complex inputs.")
+    check_kind("spacing", x.aval, "biuf", error=ValueError)
     infinity = convert(np.inf, x.dtype)
     positive = ufuncs.nextafter(x, infinity) - x
     negative = ufuncs.nextafter(x, -infinity) - x

@@ -27,7 +27,7 @@ def _vmap(function, in_axes, out_axes=0):
 def _parse_signature(signature):
     compact = signature.replace(" ", "")
     if not re.match(_SIGNATURE, compact):
-        raise ValueError(f"not a valid gufunc signature: {signature}")
+        raise ValueError(f"signature={signature!r} is not of the form '(m,n),(n)->(m)'")
     return [[tuple(re.findall(_DIMENSION, core)) for core in re.findall(_CORE, side)] for side in compact.split("->")]
 
 
@@ -38,9 +38,9 @@ def vectorize(pyfunc, *, excluded=frozenset(), signature=None):
     scalars. Positions and names in ``excluded`` are passed as they are. Raises ValueError for an invalid signature.
     """
     if any(not isinstance(item, (str, int)) for item in excluded):
-        raise TypeError(f"jax.numpy.vectorize can only exclude integer or string arguments, but excluded={excluded}")
+        raise TypeError(f"vectorize: excluded={excluded} must hold positions and names of arguments")
     if any(isinstance(item, int) and item < 0 for item in excluded):
-        raise ValueError(f"excluded={excluded} contains negative numbers")
+        raise ValueError(f"vectorize: positions in excluded={excluded} count from 0")
     parsed = None if signature is None else _parse_signature(signature)
 
     @functools.wraps(pyfunc)
@@ -64,15 +64,15 @@ def vectorize(pyfunc, *, excluded=frozenset(), signature=None):
             cores, outputs = parsed
             cores = [core for i, core in enumerate(cores) if i not in excluded or len(cores) == len(values)]
         if len(cores) != len(values):
-            raise TypeError(f"wrong number of positional arguments: expected {len(cores)}, got {len(values)}")
+            raise TypeError(f"vectorize: the signature {signature!r} needs {len(cores)} arguments, got {len(values)}")
         sizes = {}
         loops = []
         for value, core in zip(values, cores):
             rank = value.ndim - len(core)
             if rank < 0:
                 raise ValueError(
-                    f"input with shape {value.shape} does not have enough dimensions for all core dimensions {core} on "
-                    f"vectorized function with excluded={excluded!r} and signature={signature!r}"
+                    f"vectorize: an argument of shape {value.shape} lacks axes for {core} in the signature "
+                    f"{signature!r}"
                 )
             _bind_sizes(sizes, value.shape[rank:], core, signature)
             loops.append(value.shape[:rank])
@@ -84,14 +84,14 @@ def vectorize(pyfunc, *, excluded=frozenset(), signature=None):
                 several = isinstance(results, tuple)
                 if (len(results) if several else 1) != len(outputs) or (len(outputs) > 1 and not several):
                     raise TypeError(
-                        f"wrong number of outputs: expected {len(outputs)}, got {len(results) if several else 1} for "
-                        f"signature {signature!r}"
+                        f"vectorize: the signature {signature!r} promises {len(outputs)} results, the function "
+                        f"returned {len(results) if several else 1}"
                     )
                 for result, core in zip(results if several else (results,), outputs):
                     if asarray(result).ndim != len(core):
                         raise ValueError(
-                            f"output shape {asarray(result).shape} does not match core dimensions {core} of signature "
-                            f"{signature!r}"
+                            f"vectorize: a result of shape {asarray(result).shape} is not the {core} that the "
+                            f"signature {signature!r} promises"
                         )
                     _bind_sizes(dict(sizes), asarray(result).shape, core, signature)
             return results
@@ -115,10 +115,10 @@ def _bind_sizes(sizes, shape, core, signature):
     for name, n in zip(core, shape):
         if name.isdigit():
             if int(name) != n:
-                raise ValueError(f"fixed dimension {name} does not match size {n} in signature {signature!r}")
+                raise ValueError(f"vectorize: the signature {signature!r} fixes a size to {name}, got {n}")
         elif sizes.setdefault(name, n) != n:
             raise ValueError(
-                f"inconsistent size for core dimension {name!r}: {n} vs {sizes[name]} in signature {signature!r}"
+                f"vectorize: {name} in the signature {signature!r} stands for {sizes[name]}, but for {n} elsewhere"
             )
 
 
@@ -146,7 +146,7 @@ def apply_over_axes(func, a, axes):
         elif y.ndim == x.ndim - 1:
             x = expand_dims(y, axis)
         else:
-            raise ValueError("function is not returning an array of the correct shape")
+            raise ValueError("apply_over_axes: func must keep the number of axes, or remove the one given")
     return x
 
 
@@ -173,7 +173,7 @@ def piecewise(x, condlist, funclist, *args, **kw):
     elif len(functions) == n:
         functions = [0, *functions]
     else:
-        raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected; got {len(functions)}")
+        raise ValueError(f"piecewise: {n} conditions go with {n} or {n + 1} functions, got {len(functions)}")
     index = lax.full(x.shape, 0, np.dtype(np.int32))
     for i, condition in enumerate(conditions):
         mask = condition if kind(condition.dtype) == "b" else ufuncs.not_equal(condition, 0)

@@ -19,7 +19,7 @@ import numpy as np
 from cyxla import errors, lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
 from cyxla._engine.dtypes import code_dtype, dtype_code, x64_enabled
-from cyxla.lax._util import kind_of, scalar, scalar_like, short
+from cyxla.lax._util import broadcast_error, kind_of, scalar, scalar_like, short
 
 INT32_SIZE = 2**31
 INT32, INT64 = dtype_code(np.int32), dtype_code(np.int64)
@@ -45,11 +45,11 @@ class Lookup(NamedTuple):
 def _check_sequence(index) -> None:
     if isinstance(index, list):
         raise TypeError(
-            "Using a non-tuple sequence for multidimensional indexing is not allowed; use x[jnp.array(seq)] instead of "
-            f"x[seq], got index {index}"
+            f"a list {index!r:.100} is no index: write x[jnp.array(indices)] to look elements up, x[tuple(indices)] "
+            "to index axes"
         )
     if isinstance(index, str):
-        raise TypeError(f"an array cannot be indexed by a string; got index {index!r}")
+        raise TypeError(f"an array has no fields, so the string {index!r} is no index")
 
 
 def _prepare_entry(entry):
@@ -76,8 +76,7 @@ def _prepare_entry(entry):
         return _prepare_entry(entry.__jax_array__())
     else:
         raise IndexError(
-            "only integers, slices (`:`), ellipsis (`...`), None and integer or boolean arrays are valid indices; got "
-            f"{entry!r}"
+            f"{entry!r:.200} is no index: use integers, slices, ..., None, and arrays of integers or booleans"
         )
     if value.dtype.kind not in "biu":
         if value.dtype.name not in ("int2", "int4", "uint2", "uint4"):
@@ -126,7 +125,7 @@ def decode(index, shape: tuple[int, ...]) -> Index:
     for i, entry in enumerate(entries):
         if entry is Ellipsis:
             if ellipsis is not None:
-                raise IndexError("an index can only have a single ellipsis ('...')")
+                raise IndexError("... may occur once in an index")
             ellipsis = i
         elif type(entry) is np.ndarray and entry.dtype.kind == "b":
             consumed += entry.ndim
@@ -406,7 +405,7 @@ def broadcast_lookups(shapes) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise ValueError(f"Incompatible shapes for broadcasting: index arrays of shapes {list(shapes)}") from None
+        raise broadcast_error(shapes) from None
 
 
 @lru_cache(maxsize=4096)

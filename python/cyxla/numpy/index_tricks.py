@@ -61,13 +61,13 @@ class _Concatenator:
         if items and isinstance(items[0], str):
             directive = items.pop(0)
             if directive in ("r", "c"):
-                raise NotImplementedError("matrices are not supported: 'r' and 'c' directives of r_ and c_")
+                raise NotImplementedError(f"{directive!r} asks for a matrix, and there are arrays only; leave it out")
             numbers = [int(part) for part in directive.split(",")]
             axis, ndmin, trans1d = (*numbers, *(axis, ndmin, trans1d)[len(numbers) :])
         parts = []
         for item in items:
             if isinstance(item, str):
-                raise ValueError("special directives must be the first entry.")
+                raise ValueError(f"{item!r} must come first in the brackets of r_ and c_")
             if isinstance(item, slice):
                 parts.append(self._shaped(_range(item), ndmin, trans1d))
             elif isinstance(item, (Array, np.ndarray)) and item.ndim:

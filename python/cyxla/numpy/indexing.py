@@ -193,14 +193,13 @@ def _promoted(x, values):
         return x, values
     if kind_of(values.aval) == "e" or kind_of(x.aval) == "e":
         raise TypeError(
-            f"scatter: the update must have the dtype of the array, got {short(values.aval)} for {short(x.aval)}"
+            f"x.at[...]: an update must have the dtype of the array, got {short(values.aval)} for {short(x.aval)}"
         )
     code = promote_nodes([2 * a.code + a.weak_type for a in (x.aval, values.aval)]) // 2
     if code != x.aval.code:
         warnings.warn(
-            f"scatter inputs have incompatible types: an update of dtype {values.dtype} cannot be cast safely to the "
-            "array's "
-            f"dtype {x.dtype}; cast it with .astype({str(x.dtype)!r}). This will become an error.",
+            f"x.at[...]: an update of dtype {values.dtype} does not fit an array of dtype {x.dtype}; convert it by "
+            f".astype({str(x.dtype)!r}). This will become an error.",
             FutureWarning,
             stacklevel=4,
         )
@@ -220,7 +219,7 @@ def _as_values(values) -> Array:
 
         return from_nested(values)
     if values is None:
-        raise ValueError("None is not a valid value for an update of an array")
+        raise ValueError("x.at[...]: the update is None; give an array or a number")
     return asarray(values)
 
 
@@ -241,17 +240,11 @@ def _broadcast_values(values, shape) -> Array:
     own = values.shape
     if own == shape:
         return values
+    _check_broadcast(own, shape)
     lead = len(own) - len(shape)
     if lead > 0:
-        if any(n != 1 for n in own[:lead]):
-            raise ValueError(f"an update of shape {own} cannot be broadcast to the indexed shape {shape}")
         values = lax.squeeze(values, tuple(range(lead)))
-        own = values.shape
-    if any(n not in (1, m) for n, m in zip(own, shape[len(shape) - len(own) :])):
-        raise ValueError(
-            f"Incompatible shapes for broadcasting: an update of shape {own} for the indexed shape {shape}"
-        )
-    return lax.broadcast_in_dim(values, shape, tuple(range(len(shape) - len(own), len(shape))))
+    return lax.broadcast_in_dim(values, shape, tuple(range(max(-lead, 0), len(shape))))
 
 
 def _host_set(x, plan: StaticPlan, values):
@@ -318,13 +311,9 @@ def _update(
 
 def _check_broadcast(own, shape) -> None:
     lead = len(own) - len(shape)
-    if lead > 0 and any(n != 1 for n in own[:lead]):
-        raise ValueError(f"an update of shape {own} cannot be broadcast to the indexed shape {shape}")
-    own = own[max(lead, 0) :]
-    if any(n not in (1, m) for n, m in zip(own, shape[len(shape) - len(own) :])):
-        raise ValueError(
-            f"Incompatible shapes for broadcasting: an update of shape {own} for the indexed shape {shape}"
-        )
+    sizes = (1,) * lead + shape if lead > 0 else shape[-lead:]
+    if any(n not in (1, m) for n, m in zip(own, sizes)):
+        raise ValueError(f"x.at[...]: an update of shape {own} does not broadcast to the indexed shape {shape}")
 
 
 def _set_window(x, plan: StaticPlan, values) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.ufunc import promote_operands
+from cyxla.lax._util import check_not_negative, check_rank
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
@@ -26,11 +27,13 @@ def _operands(name, arrays, dtype=None):
     if isinstance(arrays, (Array, np.ndarray)):
         arrays = list(arrays) if isinstance(arrays, np.ndarray) else unstack(arrays)
     elif not hasattr(arrays, "__iter__"):
-        raise TypeError(f"{name} requires a sequence of arrays, got {type(arrays)}")
+        raise TypeError(
+            f"{name}: give the arrays in a list or tuple, not {arrays!r:.100} of type {type(arrays).__name__}"
+        )
     else:
         arrays = list(arrays)
     if not arrays:
-        raise ValueError(f"Need at least one array to {name}.")
+        raise ValueError(f"{name}: no arrays were given; one at least is needed")
     if dtype is None:
         return promote(*arrays) if len(arrays) > 1 else [asarray(arrays[0])]
     dtype = requested_dtype(dtype)
@@ -52,7 +55,7 @@ def concatenate(arrays, axis=0, dtype=None):
         axis = 0
     ndim = xs[0].ndim
     if ndim == 0:
-        raise ValueError("Zero-dimensional arrays cannot be concatenated.")
+        raise ValueError("concatenate: scalars have no axis to join along; use stack")
     axis = canonical_axis(axis, ndim)
     return xs[0] if len(xs) == 1 else _concatenate(*xs, dimension=axis)
 
@@ -75,7 +78,7 @@ def stack(arrays, axis=0, out=None, dtype=None):
     xs = _operands("stack", arrays, dtype)
     shape = xs[0].shape
     if any(x.shape != shape for x in xs):
-        raise ValueError(f"All input arrays must have the same shape. Got {', '.join([str(x.shape) for x in xs])}.")
+        raise ValueError(f"stack: arrays need one shape, theirs are {', '.join([str(x.shape) for x in xs])}")
     axis = canonical_axis(axis, len(shape) + 1)
     return _stack(*xs, axis=axis)
 
@@ -83,8 +86,7 @@ def stack(arrays, axis=0, out=None, dtype=None):
 def unstack(x, /, *, axis=0):
     """The slices of ``x`` along ``axis``, as a tuple."""
     x = asarray(x)
-    if x.ndim == 0:
-        raise ValueError("Unstack requires arrays with rank > 0, however a scalar array was passed.")
+    check_rank("unstack", "x", x, 1)
     axis = canonical_axis(axis, x.ndim)
     n = x.shape[axis]
     if n == 0:
@@ -122,22 +124,19 @@ def column_stack(tup):
 
 def block(arrays):
     """An array from nested lists of blocks: the innermost lists are joined along the last axis, and so on outwards."""
-    if isinstance(arrays, tuple):
-        raise ValueError(f"jax.numpy.block does not allow tuples, got {arrays}")
-    result, _ = _block(arrays)
-    return result
+    return _block(arrays)[0]
 
 
 def _block(xs):
     if isinstance(xs, tuple):
-        raise ValueError(f"jax.numpy.block does not allow tuples, got {xs}")
+        raise ValueError(f"block: lists nest the arrays, a tuple does not: {xs!r:.100}")
     if not isinstance(xs, list):
         return asarray(xs), 1
     if not xs:
-        raise ValueError("jax.numpy.block does not allow empty list arguments")
+        raise ValueError("block: a list is empty, which has no shape")
     parts, depths = zip(*[_block(x) for x in xs])
     if any(depth != depths[0] for depth in depths):
-        raise ValueError("Mismatched list depths in jax.numpy.block")
+        raise ValueError(f"block: lists must be equally deep, depths {sorted(set(depths))} were found")
     rank = max(depths[0], max([x.ndim for x in parts]))
     parts = [lax.reshape(x, (1,) * (rank - x.ndim) + x.shape) for x in parts]
     return concatenate(parts, axis=-depths[0]), depths[0] + 1
@@ -197,10 +196,12 @@ def _split(name, ary, indices_or_sections, axis):
     else:
         sections = operator.index(indices_or_sections)
         if sections <= 0:
-            raise ValueError("number of sections must be larger than 0")
+            raise ValueError(f"{name}: {sections} is no number of sections; give 1 or more")
         each, rest = divmod(length, sections)
         if rest and name != "array_split":
-            raise ValueError(f"array split does not result in an equal division: rest is {rest}")
+            raise ValueError(
+                f"{name}: axis {axis} of size {length} does not divide into {sections} equal sections; use array_split"
+            )
         sizes = [each + 1] * rest + [each] * (sections - rest)
     return list(lax.split(x, tuple(sizes), axis))
 
@@ -244,18 +245,24 @@ def repeat(a, repeats, axis=None, *, total_repeat_length=None, out_sharding=None
             raise _not_concrete(repeats)
         counts = np.asarray(repeats)
         if counts.size and counts.dtype.kind not in "iub":
-            raise TypeError(f"repeats must be integers, got dtype {counts.dtype}")
+            raise TypeError(f"repeat: repeats must hold integers, got dtype {counts.dtype}")
         if counts.ndim == 0 or counts.shape == (1,):
             return _repeat_each(x, int(counts.reshape(())), axis)
         if counts.ndim != 1 or counts.shape[0] != length:
-            raise ValueError(f"Incompatible shapes for broadcasting: repeats {counts.shape} and axis size {length}")
+            raise ValueError(
+                f"repeat: repeats of shape {counts.shape} must be a scalar or hold one count for each of the {length} "
+                "elements"
+            )
         return _take(x, asarray(np.repeat(np.arange(length, dtype=np.int32), counts)), axis)
     total = operator.index(total_repeat_length)
     counts = array(repeats)
     if counts.ndim == 0 or counts.shape == (1,):
         counts = broadcast(ravel(counts), (length,))
     if counts.ndim != 1 or counts.shape[0] != length:
-        raise ValueError(f"Incompatible shapes for broadcasting: repeats {counts.shape} and axis size {length}")
+        raise ValueError(
+            f"repeat: repeats of shape {counts.shape} must be a scalar or hold one count for each of the {length} "
+            "elements"
+        )
     if length == 0 or total == 0:
         shape = x.shape[:axis] + (total,) + x.shape[axis + 1 :]
         return lax.full(shape, 0, x.dtype)
@@ -291,16 +298,15 @@ def _not_concrete(repeats):
         np.asarray(repeats)
     except Exception as error:
         error.add_note(
-            "When jit-compiling jnp.repeat, the total number of repeats must be static. To fix this, either specify a "
-            "static value for `repeats`, or pass a static value to `total_repeat_length`."
+            "repeat: the size of the result must be known while tracing; give repeats whose values are known, or "
+            "total_repeat_length"
         )
         return error
-    return TypeError("repeats must be concrete")
+    return TypeError("repeat: repeats must hold known numbers")
 
 
 def _repeat_each(x, n, axis):
-    if n < 0:
-        raise ValueError("repeats must be nonnegative")
+    check_not_negative("repeat", "repeats", n)
     shape = x.shape
     wide = shape[: axis + 1] + (n,) + shape[axis + 1 :]
     kept = tuple([i for i in range(len(wide)) if i != axis + 1])
@@ -334,11 +340,10 @@ def delete(arr, obj, axis=None, *, assume_unique_indices=False):
         obj_values = np.asarray(obj)
         if obj_values.dtype == bool and obj_values.ndim and obj_values.shape != (length,):
             raise ValueError(
-                "np.delete(arr, obj): for boolean indices, obj must be one-dimensional with length "
-                "matching specified axis."
+                f"delete: a mask must be a vector of the axis' length {length}, got shape {obj_values.shape}"
             )
         if obj_values.size and obj_values.dtype.kind not in "iub":
-            raise IndexError("arrays used as indices must be of integer (or boolean) type")
+            raise IndexError(f"delete: obj must hold integers or booleans, got dtype {obj_values.dtype}")
         return _keep(
             x, np.delete(np.arange(length), np.asarray(obj_values, obj_values.dtype if obj_values.size else int)), axis
         )
@@ -394,11 +399,11 @@ def insert(arr, obj, values, axis=None):
     else:
         positions = np.asarray(obj)
         if positions.size and positions.dtype.kind not in "iub":
-            raise TypeError(f"obj must hold integers, got dtype {positions.dtype}")
+            raise TypeError(f"insert: obj must hold integers, got dtype {positions.dtype}")
     scalar_position = positions.ndim == 0
     positions = np.atleast_1d(positions).astype(np.int64)
     if positions.ndim > 1:
-        raise ValueError(f"jnp.insert(): obj must be a slice, a one-dimensional array, or a scalar; got {obj}")
+        raise ValueError(f"insert: obj must be a slice, an integer or a vector of integers, got {obj!r:.100}")
     positions = np.clip(np.where(positions < 0, positions + length, positions), 0, length)
     if positions.size == 1:
         if scalar_position and new.ndim:

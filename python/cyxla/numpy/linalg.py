@@ -9,6 +9,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla.lax._util import check_choice, check_rank
 
 from . import contraction, reductions, triangles, ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axes, canonical_axis
@@ -59,15 +60,14 @@ class SVDResult(NamedTuple):
 
 def _matrices(name, a):
     (a,) = promote_inexact(a)
-    if a.ndim < 2:
-        raise ValueError(f"{name}: input must be at least two-dimensional, got shape {a.shape}")
+    check_rank(name, "a", a, 2)
     return a
 
 
 def _square(name, a):
     a = _matrices(name, a)
     if a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"Argument to {name}() must have shape [..., n, n], got {a.shape}")
+        raise ValueError(f"{name}: square matrices are needed, got shape {a.shape}")
     return a
 
 
@@ -119,10 +119,7 @@ def solve(a, b):
     a, b = promote_inexact(a, b)
     a = _square("solve", a)
     if b.ndim < 1 or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
-        raise ValueError(
-            "The arguments to solve must have shapes a=[..., m, m] and b=[..., m, k] or b=[m]; got "
-            f"{a.shape} and {b.shape}"
-        )
+        raise ValueError(f"solve: b must have as many rows as a, got shapes a={a.shape} and b={b.shape}")
     vector = b.ndim == 1
     if vector:
         b = expand_dims(b, -1)
@@ -189,8 +186,7 @@ def slogdet(a, *, method=None):
     ``method`` is "lu" (the default) or "qr".
     """
     a = _square("slogdet", a)
-    if method not in (None, "lu", "qr"):
-        raise ValueError(f"Unknown slogdet method '{method}'. Supported methods are 'lu' (`None`), and 'qr'.")
+    check_choice("slogdet", "method", method, (None, "lu", "qr"))
     if method == "qr":
         q, r = lax.linalg.qr(a, full_matrices=False)
         diagonal_ = triangles.diagonal(r, axis1=-2, axis2=-1)
@@ -231,8 +227,7 @@ def eigh(a, UPLO=None, symmetrize_input=True):
     ``UPLO`` says which triangle is read, "L" or "U"; by default both are averaged.
     """
     a = _square("eigh", a)
-    if UPLO not in (None, "L", "U"):
-        raise ValueError(f"UPLO must be one of None, 'L', or 'U', got {UPLO}")
+    check_choice("eigh", "UPLO", UPLO, (None, "L", "U"))
     if UPLO is not None:
         lower = UPLO == "L"
         part = triangles.tril(a) if lower else triangles.triu(a)
@@ -264,8 +259,7 @@ def qr(a, mode="reduced"):
     ``mode`` is "reduced", "complete", "r" (only R) or "raw" (Householder reflectors and their factors).
     """
     a = _matrices("qr", a)
-    if mode not in ("reduced", "complete", "r", "raw", "full"):
-        raise ValueError(f"Unsupported QR decomposition mode '{mode}'")
+    check_choice("qr", "mode", mode, ("reduced", "complete", "r", "raw", "full"))
     if mode == "raw":
         reflectors, taus = lax.linalg.geqrf(a)
         return QRResult(matrix_transpose(reflectors), taus)
@@ -311,7 +305,7 @@ def pinv(a, rtol=None, hermitian=False, *, rcond=None):
     """The Moore-Penrose inverse; singular values below ``rtol`` times the largest count as zero."""
     if rcond is not None:
         if rtol is not None:
-            raise ValueError("pinv: only one of rtol and rcond may be specified.")
+            raise ValueError("pinv: rcond is the old name of rtol; give one of them")
         rtol = rcond
     a = _matrices("pinv", a)
     m, n = a.shape[-2:]
@@ -350,14 +344,12 @@ def lstsq(a, b, rcond=None, *, numpy_resid=False):
     """
     a, b = promote_inexact(a, b)
     if a.shape[0] != b.shape[0]:
-        raise ValueError("Leading dimensions of input arrays must match")
+        raise ValueError(f"lstsq: a and b must have equally many rows, got shapes {a.shape} and {b.shape}")
     one_dimensional = b.ndim == 1
     if one_dimensional:
         b = expand_dims(b, -1)
-    if a.ndim != 2:
-        raise TypeError(f"{a.ndim}-dimensional array given. Array must be two-dimensional")
-    if b.ndim != 2:
-        raise TypeError(f"{b.ndim}-dimensional array given. Array must be one or two-dimensional")
+    check_rank("lstsq", "a", a, 2, 2, TypeError)
+    check_rank("lstsq", "b", b, 2, 2, TypeError)
     m, n = a.shape
     if a.size == 0:
         s = lax.full((0,), 0, a.dtype)
@@ -420,10 +412,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         return _vector_norm(x, 2 if ord is None else ord, axes, keepdims)
     if len(axes) == 2:
         return _matrix_norm(x, ord, axes, keepdims)
-    raise ValueError(
-        f"Improper number of axes for norm: {axes=}. Pass one axis to compute a vector-norm, or two axes to compute a "
-        "matrix-norm."
-    )
+    raise ValueError(f"norm: axis must name one axis (a vector norm) or two (a matrix norm), got {axes}")
 
 
 def _squared_magnitude(x):
@@ -439,7 +428,7 @@ def _vector_norm(x, ord, axes, keepdims):
         elif ord == "-inf":
             ord = -math.inf
         else:
-            raise ValueError(f"Invalid order '{ord}' for vector norm.")
+            raise ValueError(f"norm: ord={ord!r} is no norm of vectors; give a number or inf, -inf")
     concrete = isinstance(ord, (int, float))
     if concrete and ord == 2:
         return lax.sqrt(reductions.sum(_squared_magnitude(x), axes, keepdims=keepdims))
@@ -474,7 +463,7 @@ def _matrix_norm(x, ord, axes, keepdims):
         else:
             result = (reductions.max if ord == 2 else reductions.min)(s, -1)
         return expand_dims(result, tuple(sorted(axes))) if keepdims else result
-    raise ValueError(f"Invalid order '{ord}' for matrix norm.")
+    raise ValueError(f"norm: ord={ord!r} is no norm of matrices; choose one of 'fro', 'nuc', 1, -1, 2, -2, inf, -inf")
 
 
 def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
@@ -486,8 +475,7 @@ def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):
     """The norm of the matrices in the last two axes."""
     x = asarray(x)
-    if x.ndim < 2:
-        raise ValueError(f"matrix_norm requires at least two axes, got shape {x.shape}")
+    check_rank("matrix_norm", "x", x, 2)
     return norm(x, ord=ord, keepdims=keepdims, axis=(-2, -1))
 
 
@@ -508,14 +496,13 @@ def cond(x, p=None):
 def matrix_power(a, n):
     """The ``n``-th power of square matrices, of their inverses for negative ``n``."""
     a = asarray(a)
-    if a.ndim < 2:
-        raise TypeError(f"{a.ndim}-dimensional array given. Array must be at least two-dimensional")
+    check_rank("matrix_power", "a", a, 2, error=TypeError)
     if a.shape[-2] != a.shape[-1]:
-        raise TypeError("Last 2 dimensions of the array must be square")
+        raise TypeError(f"matrix_power: square matrices are needed, got shape {a.shape}")
     try:
         n = operator.index(n)
     except TypeError as error:
-        raise TypeError(f"exponent must be an integer, got {n}") from error
+        raise TypeError(f"matrix_power: n={n!r} must be an integer") from error
     if n == 0:
         return broadcast(eye(a.shape[-2], dtype=a.dtype), a.shape)
     if n < 0:
@@ -537,16 +524,15 @@ def multi_dot(arrays, *, precision=None):
 
     xs = [asarray(x) for x in arrays]
     if len(xs) < 2:
-        raise ValueError(f"multi_dot requires at least two arrays; got {len(xs)}")
+        raise ValueError(f"multi_dot: two arrays or more are needed, got {len(xs)}")
     if not all(x.ndim in ((1, 2) if i in (0, len(xs) - 1) else (2,)) for i, x in enumerate(xs)):
         raise ValueError(
-            "multi_dot: input arrays must all be two-dimensional, except for the first and last array which may have 1 "
-            f"or 2 axes. Got array shapes {[x.shape for x in xs]}"
+            "multi_dot: all but the first and last array must be matrices, these vectors or matrices; got shapes "
+            f"{[x.shape for x in xs]}"
         )
     if any(x.shape[-1] != y.shape[0] for x, y in itertools.pairwise(xs)):
         raise ValueError(
-            "multi_dot: last dimension of each array must match first dimension of following array. Got array "
-            f"shapes {[x.shape for x in xs]}"
+            f"multi_dot: each array must have as many columns as the next has rows, got shapes {[x.shape for x in xs]}"
         )
     letters = [chr(ord("a") + i) for i in range(len(xs) + 1)]
     terms = [
@@ -561,10 +547,7 @@ def cross(x1, x2, /, *, axis=-1):
     """The vector product of vectors of three components along ``axis``."""
     x1, x2 = asarray(x1), asarray(x2)
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
-        raise ValueError(
-            "Both input arrays must be (arrays of) 3-dimensional vectors, but they have "
-            f"{x1.shape[axis]} and {x2.shape[axis]} dimensions instead."
-        )
+        raise ValueError(f"cross: vectors of 3 components are needed, got {x1.shape[axis]} and {x2.shape[axis]}")
     return contraction.cross(x1, x2, axis=axis)
 
 
@@ -583,12 +566,11 @@ def tensorinv(a, ind=2):
     a = asarray(a)
     ind = operator.index(ind)
     if ind <= 0:
-        raise ValueError(f"ind must be a positive integer; got ind={ind}")
+        raise ValueError(f"tensorinv: ind={ind} must be positive")
     rows, columns = a.shape[:ind], a.shape[ind:]
     if math.prod(rows) != math.prod(columns):
         raise ValueError(
-            "tensorinv is only possible when the product of the first `ind` dimensions equals that of the remaining "
-            f"dimensions. Got shape={a.shape} with ind={ind}."
+            f"tensorinv: the first {ind} axes must hold as many elements as the others, got shape {a.shape}"
         )
     return reshape(inv(reshape(a, (math.prod(rows), math.prod(columns)))), columns + rows)
 
@@ -602,6 +584,7 @@ def tensorsolve(a, b, axes=None):
     shape = a.shape[b.ndim :]
     if a.shape[: b.ndim] != b.shape or math.prod(shape) != b.size:
         raise ValueError(
-            f"tensorsolve requires a.shape[:b.ndim] == b.shape and a square problem; got {a.shape} and {b.shape}"
+            "tensorsolve: the shape of a must begin with that of b, and its rest hold as many elements; got "
+            f"{a.shape} and {b.shape}"
         )
     return reshape(solve(reshape(a, (b.size, b.size)), reshape(b, (b.size,))), shape)

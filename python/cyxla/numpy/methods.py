@@ -87,7 +87,7 @@ def view(self, dtype=None, type=None):
     if target == own:
         return self
     if self.ndim == 0 and target.itemsize != own.itemsize:
-        raise ValueError("view() of a 0d array is only supported if the itemsize is unchanged.")
+        raise ValueError(f"view: a scalar of dtype {own} cannot be viewed as {target}, whose size differs")
     byte = np.dtype(np.uint8)
     x = convert(self, byte) if kind(own) == "b" else self
     if kind(own) == "c" or kind(target) == "c":
@@ -102,8 +102,8 @@ def view(self, dtype=None, type=None):
         ratio = width.itemsize // x.dtype.itemsize
         if self.shape[-1] % ratio:
             raise ValueError(
-                "When changing to a larger dtype, its size must be a divisor of the total size in bytes of the last "
-                "axis of the array."
+                f"view: the last axis of shape {self.shape} must hold a multiple of {ratio} elements, to be viewed as "
+                f"{target}"
             )
         parts = lax.reshape(x, (*self.shape[:-1], self.shape[-1] // ratio, ratio))
         result = lax.bitcast_convert_type(parts, width)
@@ -172,7 +172,7 @@ def tobytes(self, order="C"):
 def to_device(self, device, *, stream=None):
     """The array on another device."""
     if stream is not None:
-        raise NotImplementedError("to_device: stream is not supported")
+        raise NotImplementedError("to_device: arrays have no streams; leave stream out")
     return creation.placed(self, device)
 
 

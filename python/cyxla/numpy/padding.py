@@ -6,6 +6,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla.lax._util import check_choice
 
 from . import reductions
 from .axes import broadcast
@@ -49,18 +50,19 @@ def pad(array, pad_width, mode="constant", **kwargs):
         return _pad_with_function(x, widths, mode, kwargs)
     allowed = _ALLOWED_OPTIONS.get(mode)
     if allowed is None:
-        raise NotImplementedError(f"pad: there is no mode {mode!r}")
+        raise NotImplementedError(
+            f"pad: mode={mode!r} is unknown; choose one of {', '.join(map(repr, _ALLOWED_OPTIONS))}, or a function"
+        )
     unknown = set(kwargs) - allowed
     if unknown:
-        raise ValueError(f"unsupported keyword arguments for mode '{mode}': {sorted(unknown)}")
+        raise ValueError(f"pad: mode {mode!r} does not take {', '.join(sorted(unknown))}")
     if mode in ("constant", "empty"):
         return _pad_constant(x, widths, kwargs.get("constant_values", 0))
     if mode == "wrap":
         return _pad_each_axis(x, widths, _wrap)
     if mode in ("reflect", "symmetric"):
         odd = kwargs.get("reflect_type", "even")
-        if odd not in ("even", "odd"):
-            raise ValueError(f"invalid reflect_type {odd!r}: must be 'even' or 'odd'")
+        check_choice("pad", "reflect_type", odd, ("even", "odd"))
         return _pad_each_axis(
             x, widths, lambda y, axis, before, after: _mirror(y, axis, before, after, mode, odd == "odd")
         )
@@ -88,17 +90,16 @@ def _pad_widths(pad_width, ndim):
 def _concrete_pairs(value, ndim, name):
     pairs = np.asarray(value)
     if pairs.dtype.kind not in "iu":
-        raise TypeError(f"`{name}` must be of integral type, got {value!r}")
+        raise TypeError(f"pad: {name}={value!r} must hold integers")
     if pairs.size and pairs.min() < 0:
-        raise ValueError("index can't contain negative values")
+        raise ValueError(f"pad: {name}={value!r} is negative")
     try:
         if pairs.ndim == 1 and pairs.size == 1:
             pairs = pairs.reshape(())
         pairs = np.broadcast_to(pairs, (ndim, 2))
     except ValueError:
         raise ValueError(
-            f"jnp.pad: {name} with nvals={value} has unsupported shape {pairs.shape}: use n, (before, after) or a pair "
-            "for each axis"
+            f"pad: {name}={value!r} must be a number, a pair (before, after), or a pair for each axis"
         ) from None
     return [(int(before), int(after)) for before, after in pairs]
 
@@ -109,7 +110,9 @@ def _per_axis(value, ndim, name):
     if values.shape == (1,):
         values = lax.reshape(values, ())
     if values.ndim and values.shape not in ((2,), (1, 2), (ndim, 2), (ndim, 1)):
-        raise ValueError(f"jnp.pad: {name} has unsupported shape {values.shape}")
+        raise ValueError(
+            f"pad: {name} of shape {values.shape} must be a number, a pair (before, after), or a pair for each axis"
+        )
     if values.ndim == 1:
         values = lax.reshape(values, (1, 2))
     values = broadcast(values, (ndim, 2))
@@ -137,7 +140,7 @@ def _pad_each_axis(x, widths, extend):
     for axis, (before, after) in enumerate(widths):
         if before or after:
             if x.shape[axis] == 0:
-                raise ValueError(f"Cannot apply this padding mode to the empty axis {axis}")
+                raise ValueError(f"pad: axis {axis} is empty, so this mode has no elements to repeat")
             parts = extend(x, axis, before, after)
             x = lax.concatenate([part for part in parts if part.shape[axis]], axis)
     return x
@@ -224,7 +227,7 @@ def _statistic(x, axis, before, after, mode, lengths):
     for front, length in ((True, lengths[0]), (False, lengths[1])):
         length = n if length is None else min(length, n)
         if length == 0:
-            raise ValueError(f"jnp.pad: stat_length of 0 has no {mode}")
+            raise ValueError(f"pad: stat_length=0 leaves no elements to take the {mode} of")
         part = _at(x, axis, 0, length) if front else _at(x, axis, n - length, n)
         value = statistic(part, axis=axis, keepdims=True)
         if kind(x.dtype) in "iu" and mode in ("mean", "median"):

@@ -6,6 +6,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import ArrayImpl, asarray
+from cyxla.lax._util import check_not_negative, check_rank
 
 from . import reductions, ufuncs
 from .contraction import dot
@@ -85,10 +86,11 @@ def polyval(p, x, *, unroll=16):
     """
     p, x = promote(asarray(p) if not isinstance(p, (list, tuple)) else array(p), x)
     n = p.shape[0]
-    value = lax.full_like(x, 0)
+    # Coefficients that are arrays make an array of polynomials.
+    value = lax.full(lax.broadcast_shapes(p.shape[1:], x.shape), 0, x.dtype)
     if n <= unroll:
         for i in range(n):
-            value = ufuncs.add(ufuncs.multiply(value, x), lax.reshape(lax.slice(p, (i,), (i + 1,)), ()))
+            value = ufuncs.add(ufuncs.multiply(value, x), lax.index_in_dim(p, i, keepdims=False))
         return value
     return lax.scan(lambda total, c: (ufuncs.add(ufuncs.multiply(total, x), c), None), value, p, unroll=unroll)[0]
 
@@ -96,8 +98,7 @@ def polyval(p, x, *, unroll=16):
 def polyder(p, m=1):
     """The ``m``-th derivative of a polynomial."""
     m = operator.index(m)
-    if m < 0:
-        raise ValueError("Order of derivative must be positive")
+    check_not_negative("polyder", "m", m)
     (p,) = promote_inexact(p)
     if m == 0:
         return p
@@ -113,13 +114,14 @@ def polyint(p, m=1, k=None):
     m = operator.index(m)
     k = 0 if k is None else k
     (p, k) = promote_inexact(p, asarray(k) if not isinstance(k, (list, tuple)) else array(k))
-    if m < 0:
-        raise ValueError("Order of integral must be positive")
+    check_not_negative("polyint", "m", m)
     k = atleast_1d(k)
     if k.shape[0] == 1:
         k = lax.broadcast_in_dim(k, (m,), (0,)) if m else lax.slice(k, (0,), (0,))
     if k.shape != (m,):
-        raise ValueError("k must be a scalar or a rank-1 array of length 1 or m.")
+        raise ValueError(
+            f"polyint: k of shape {k.shape} must hold one constant, or one for each of the {m} integrations"
+        )
     if m == 0:
         return p
     n = p.shape[0] + m
@@ -142,7 +144,9 @@ def poly(seq_of_zeros):
 
         zeros = linalg.eigvals(zeros)
     if zeros.ndim != 1:
-        raise ValueError("input must be 1d or non-empty square 2d array.")
+        raise ValueError(
+            f"poly: the zeros must be a vector, or the eigenvalues of a square matrix; got shape {zeros.shape}"
+        )
     from .calculus import convolve
 
     p = lax.full((1,), 1, zeros.dtype)
@@ -159,8 +163,7 @@ def roots(p, *, strip_zeros=True):
     """
     (p,) = promote_inexact(p if not isinstance(p, (list, tuple)) else array(p))
     p = atleast_1d(p)
-    if p.ndim != 1:
-        raise ValueError("input must be a rank-1 array.")
+    check_rank("roots", "p", p, 1, 1)
     if p.size < 2:
         return lax.full((0,), 0, complex_dtype(p.dtype))
     if strip_zeros:
@@ -198,17 +201,14 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
     from . import linalg
 
     deg = operator.index(deg)
-    if deg < 0:
-        raise ValueError("expected deg >= 0")
+    check_not_negative("polyfit", "deg", deg)
     x, y = promote_inexact(x, y)
-    if x.ndim != 1:
-        raise TypeError("expected 1D vector for x")
+    check_rank("polyfit", "x", x, 1, 1, TypeError)
     if x.size == 0:
-        raise TypeError("expected non-empty vector for x")
-    if y.ndim < 1 or y.ndim > 2:
-        raise TypeError("expected 1D or 2D array for y")
+        raise TypeError("polyfit: x and y are empty")
+    check_rank("polyfit", "y", y, 1, 2, TypeError)
     if x.shape[0] != y.shape[0]:
-        raise TypeError("expected x and y to have same length")
+        raise TypeError(f"polyfit: x and y must be equally long, got shapes {x.shape} and {y.shape}")
     if rcond is None:
         from .dtypes import finfo
 
@@ -217,10 +217,9 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
     rhs = y
     if w is not None:
         (w,) = promote_inexact(w)
-        if w.ndim != 1:
-            raise TypeError("expected a 1-d array for weights")
+        check_rank("polyfit", "w", w, 1, 1, TypeError)
         if w.shape[0] != y.shape[0]:
-            raise TypeError("expected w and y to have the same length")
+            raise TypeError(f"polyfit: w needs one weight for each point, got shapes {w.shape} and {y.shape}")
         lhs = ufuncs.multiply(lhs, lax.reshape(w, (w.shape[0], 1)))
         rhs = ufuncs.multiply(rhs, w if rhs.ndim == 1 else lax.reshape(w, (w.shape[0], 1)))
     scale = lax.sqrt(reductions.sum(lax.square(lhs), 0))
@@ -236,7 +235,10 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
             factor = 1
         else:
             if x.shape[0] <= deg + 1:
-                raise ValueError("the number of data points must exceed order to scale the covariance matrix")
+                raise ValueError(
+                    f"polyfit: the covariance of {deg + 1} coefficients needs more than {deg + 1} points, got "
+                    f"{x.shape[0]}; use cov='unscaled'"
+                )
             factor = ufuncs.divide(residuals, x.shape[0] - (deg + 1))
         if y.ndim == 1:
             return c, ufuncs.multiply(base, factor)

@@ -97,9 +97,13 @@ def requested_dtype(dtype):
 def no_out(out, name):
     """Raise for an ``out`` argument: arrays are immutable."""
     if out is not None:
-        raise NotImplementedError(
-            f"The 'out' argument to jnp.{name} is not supported: arrays are immutable, use the returned array."
-        )
+        raise NotImplementedError(f"{name}: arrays are immutable, so out= cannot be filled; use the returned array")
+
+
+def no_inplace(inplace, name, error=ValueError):
+    """`error` unless ``inplace`` is false: arrays are immutable."""
+    if inplace:
+        raise error(f"{name}: arrays are immutable; write x = {name}(x, ..., inplace=False)")
 
 
 # convert(x, dtype, weak=False): ``x`` as an Array of ``dtype``; nothing is traced for arrays that have it, nor numbers.

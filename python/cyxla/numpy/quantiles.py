@@ -4,6 +4,7 @@ import math
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_choice, check_rank
 
 from . import reductions, ufuncs
 from .axes import broadcast, canonical_axes
@@ -86,16 +87,14 @@ def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=False):
 
 def _checked(name, a, q, axis, out, overwrite_input, method, keepdims, weights, skip_nan):
     if overwrite_input or out is not None:
-        raise ValueError(f"jax.numpy.{name} does not support overwrite_input=True or out != None")
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {_METHODS}, got {method!r}")
-    if asarray(q).ndim > 1:
-        raise ValueError(f"q must have rank <= 1, got shape {asarray(q).shape}")
+        raise ValueError(f"{name}: arrays are immutable, so leave out= and overwrite_input= out")
+    check_choice(name, "method", method, _METHODS)
+    check_rank(name, "q", asarray(q), 0, 1)
     if kind(asarray(a).dtype) == "c" or kind(asarray(q).dtype) == "c":
-        raise ValueError(f"{name} does not support complex inputs: they have no order")
+        raise ValueError(f"{name}: complex numbers have no order; take the .real and .imag of a and q")
     if weights is not None:
         if method != "inverted_cdf":
-            raise NotImplementedError(f"{method} takes no weights: use the method 'inverted_cdf'")
+            raise NotImplementedError(f"{name}: method {method!r} takes no weights; 'inverted_cdf' does")
         if skip_nan:
             a, w = promote_inexact(a, weights)
             missing = ufuncs.not_equal(a, a)
@@ -188,11 +187,7 @@ def _like_operand(weights, x, axis):
 def _weighted(a, q, axis, keepdims, weights):
     x, q, w = promote_inexact(a, array(q, copy=False), weights)
     if w.shape != x.shape:
-        if axis is None:
-            raise TypeError("Axis must be specified when shapes of a and weights differ.")
-        axes = canonical_axes(axis, x.ndim)
-        if w.shape != tuple([x.shape[i] for i in axes]):
-            raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+        reductions.weighted_axes("quantile", x.shape, w.shape, axis, TypeError)
     w = _like_operand(w, x, axis)
     columns, shape = _columns(x, axis, keepdims)
     w, _ = _columns(w, axis, keepdims)

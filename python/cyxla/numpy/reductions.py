@@ -11,6 +11,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_rank
 
 from . import ufuncs
 from .axes import broadcast, canonical_axes, canonical_axis
@@ -101,14 +102,13 @@ def _mask(where):
 def _where(where, name):
     where = asarray(where)
     if where.dtype != _BOOL:
-        raise ValueError(f"jnp.{name}: where must be None or a boolean array; got dtype {where.dtype}")
+        raise ValueError(f"{name}: where must be a boolean array, got dtype {where.dtype}")
     return where
 
 
 def _initial(initial, dtype, name):
     initial = convert(initial, dtype)
-    if initial.ndim:
-        raise ValueError(f"initial value for jnp.{name} must be a scalar, got shape {initial.shape}")
+    check_rank(name, "initial", initial, 0, 0)
     return initial
 
 
@@ -161,17 +161,17 @@ def _extreme(name, reduce, combine, a, axis, out, keepdims, initial, where):
     shape = x.shape
     if where is not None:
         if initial is None:
-            raise ValueError(
-                f"reduction operation {name} does not have an identity, so to use a where mask one has to specify "
-                "'initial'"
-            )
+            raise ValueError(f"{name}: where may leave no element; give initial=, the result in that case")
         x = select(_where(where, name), x, convert(_extreme_identity(x.dtype, name == "max"), x.dtype))
         shape = x.shape
     axes = _axes(axis, len(shape))
     if initial is None:
         for i in axes:
             if shape[i] == 0:
-                raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
+                raise ValueError(
+                    f"{name}: the array is empty along axis {i} (its shape is {shape}); give initial=, the result in "
+                    "that case"
+                )
     x = reduce(x, axes)
     if x.weak_type:
         x = strong(x)
@@ -306,6 +306,21 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     return convert(ufuncs.divide(total, convert(count, total.dtype)), dtype)
 
 
+def weighted_axes(name, shape, weights_shape, axis, error):
+    """The axes of an array that weights of another shape are for; `error` where no axis is given."""
+    if axis is None:
+        raise error(
+            f"{name}: weights of shape {weights_shape} for an array of shape {shape} need axis=, which they are for"
+        )
+    axes = canonical_axes(axis, len(shape))
+    wanted = tuple([shape[i] for i in axes])
+    if weights_shape != wanted:
+        raise ValueError(
+            f"{name}: weights for axis={axis} of shape {shape} must have shape {wanted}, not {weights_shape}"
+        )
+    return axes
+
+
 def average(a, axis=None, weights=None, returned=False, keepdims=False):
     """The mean over ``axis`` weighted by ``weights``; with ``returned`` also the sum of weights.
 
@@ -319,11 +334,7 @@ def average(a, axis=None, weights=None, returned=False, keepdims=False):
     else:
         x, w = promote_inexact(a, weights)
         if x.shape != w.shape:
-            if axis is None:
-                raise ValueError("Axis must be specified when shapes of a and weights differ.")
-            axes = canonical_axes(axis, x.ndim)
-            if w.ndim != len(axes) or w.shape != tuple([x.shape[i] for i in axes]):
-                raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+            axes = weighted_axes("average", x.shape, w.shape, axis, ValueError)
             order = tuple(sorted(range(len(axes)), key=lambda i: axes[i]))
             w = lax.broadcast_in_dim(lax.transpose(w, order), x.shape, tuple(sorted(axes)))
         axes = canonical_axes(axis, x.ndim)
@@ -346,7 +357,7 @@ def _variance(name, a, axis, dtype, out, ddof, keepdims, where, mean_, correctio
         no_out(out, name)
     if correction is not None:
         if not isinstance(ddof, int) or ddof != 0:
-            raise ValueError("ddof and correction can't be provided simultaneously.")
+            raise ValueError(f"{name}: ddof and correction are two names of one number; give one of them")
         ddof = correction
     x = asarray(a)
     dtype = inexact_dtype(real_dtype(x.dtype)) if dtype is None else requested_dtype(dtype)
@@ -410,7 +421,7 @@ def _argument_extreme(name, bind, a, axis, out, keepdims):
     else:
         axis = canonical_axis(axis, len(shape))
     if x.shape[axis] == 0:
-        raise ValueError(f"attempt to get {name} of an empty sequence")
+        raise ValueError(f"{name}: axis {axis} of shape {x.shape} is empty, so it has no extreme element")
     result = bind(x, axes=(axis,), index_dtype=default_int())
     if keepdims:
         return lax.reshape(result, (1,) * len(shape)) if flat else lax.expand_dims(result, (axis,))
@@ -483,16 +494,10 @@ def nancumprod(a, axis=None, dtype=None, out=None):
 
 def _cumulative(name, running, start, x, axis, dtype, include_initial):
     x = asarray(x)
-    if x.ndim == 0:
-        raise ValueError(
-            f"The input must be non-scalar to take a {name}, however a scalar value or scalar array was given."
-        )
+    check_rank(name, "the array", x, 1)
     if axis is None:
         if x.ndim > 1:
-            raise ValueError(
-                f"The input array has rank {x.ndim}, however axis was not set to an explicit value. The axis argument "
-                "is only optional for one-dimensional arrays."
-            )
+            raise ValueError(f"{name}: give axis=, along which to accumulate an array of shape {x.shape}")
         axis = 0
     axis = canonical_axis(axis, x.ndim)
     if dtype is None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
+from cyxla.lax._util import check_choice, check_kind, check_not_negative, check_rank
 
 from . import reductions, ufuncs
 from .axes import broadcast
@@ -52,7 +53,7 @@ def nonzero(a, *, size=None, fill_value=None):
     """
     x = asarray(a)
     if x.ndim == 0:
-        raise ValueError("Calling nonzero on 0d arrays is not allowed. Use jnp.atleast_1d(scalar).nonzero() instead.")
+        raise ValueError("nonzero: a scalar has no positions; use jnp.atleast_1d(x).nonzero()")
     mask = _mask(x)
     integer = default_int()
     if size is None:
@@ -61,7 +62,10 @@ def nonzero(a, *, size=None, fill_value=None):
     size = operator.index(size)
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * x.ndim
     if len(fills) != x.ndim or any(np.ndim(fill) != 0 for fill in fills if not isinstance(fill, Array)):
-        raise ValueError(f"fill_value must be a scalar or a tuple of length {x.ndim}; got {fill_value}")
+        raise ValueError(
+            f"nonzero: fill_value must be a scalar, or a tuple of one for each of the {x.ndim} axes; got "
+            f"{fill_value!r:.100}"
+        )
     if x.size == 0 or size == 0:
         return tuple([lax.full((size,), convert(fill, integer), integer) for fill in fills])
     flat = convert(ravel(mask), integer)
@@ -108,13 +112,10 @@ def searchsorted(a, v, side="left", sorter=None, *, method="scan"):
     >>> jnp.searchsorted(jnp.array([1, 3, 5]), 3)
     Array(1, dtype=int32)
     """
-    if side not in ("left", "right"):
-        raise ValueError(f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right'].")
-    if method not in _SEARCH_METHODS:
-        raise ValueError(f"{method!r} is an invalid value for keyword 'method'. Expected one of {_SEARCH_METHODS}.")
+    check_choice("searchsorted", "side", side, ("left", "right"))
+    check_choice("searchsorted", "method", method, _SEARCH_METHODS)
     a = asarray(a)
-    if a.ndim != 1:
-        raise ValueError("a should be 1-dimensional")
+    check_rank("searchsorted", "a", a, 1, 1)
     a, v = promote(a, v)
     if sorter is not None:
         a = take(a, sorter)
@@ -195,8 +196,7 @@ def _search_by_bisection(a, v, side, unrolled):
 def digitize(x, bins, right=False, *, method=None):
     """The number of the bin to which each element of ``x`` belongs, for monotonic ``bins`` in either direction."""
     x, bins = asarray(x), asarray(bins)
-    if bins.ndim != 1:
-        raise ValueError(f"digitize: bins must be a 1-dimensional array; got {bins.shape}")
+    check_rank("digitize", "bins", bins, 1, 1)
     if bins.shape[0] == 0:
         return lax.full(x.shape, 0, _INT32)
     side = "right" if not right else "left"
@@ -220,21 +220,21 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     Array(1., dtype=float32)
     """
     if asarray(xp).ndim != 1 or asarray(fp).ndim != 1 or asarray(xp).shape != asarray(fp).shape:
-        raise ValueError("xp and fp must be one-dimensional arrays of equal size")
+        raise ValueError(
+            f"interp: xp and fp must be vectors of one length, got shapes {asarray(xp).shape} and {asarray(fp).shape}"
+        )
     x, xp = promote_inexact(x, xp)
     (fp,) = promote_inexact(fp)
-    if kind(x.dtype) == "c":
-        raise ValueError("jnp.interp: complex x values not supported.")
+    check_kind("interp", x.aval, "biuf", "x", ValueError)
     extrapolate = []
     for name, value in (("left", left), ("right", right)):
         if isinstance(value, str) and value != "extrapolate":
-            raise ValueError(f"the only valid string value of `{name}` is 'extrapolate', but got: {value!r}")
+            raise ValueError(f"interp: {name}={value!r} must be a number or 'extrapolate'")
         extrapolate.append(isinstance(value, str))
     if period is not None:
         from .elementwise import remainder
 
-        if asarray(period).ndim:
-            raise ValueError(f"period must be a scalar; got {period}")
+        check_rank("interp", "period", asarray(period), 0, 0)
         period = ufuncs.maximum(lax.abs(convert(period, xp.dtype)), convert(0, xp.dtype))
         x = remainder(x, period)
         xp = remainder(xp, period)
@@ -274,13 +274,10 @@ def bincount(x, weights=None, minlength=0, *, length=None, out_sharding=None):
     ones are counted as 0. Raises TypeError where x is not of integers, ValueError where it is not 1-D.
     """
     x = asarray(x)
-    if kind(x.dtype) not in "biu":
-        raise TypeError(f"x argument to bincount must have an integer type; got {x.dtype}")
-    if x.ndim != 1:
-        raise ValueError(f"only 1-dimensional input supported; got shape {x.shape}")
+    check_kind("bincount", x.aval, "biu", "x")
+    check_rank("bincount", "x", x, 1, 1)
     minlength = operator.index(minlength)
-    if minlength < 0:
-        raise ValueError("'minlength' must not be negative")
+    check_not_negative("bincount", "minlength", minlength)
     if length is None:
         length = max(int(concrete(x, _LENGTH_NEEDED).max()) + 1, minlength) if x.size else minlength
     else:
@@ -290,7 +287,7 @@ def bincount(x, weights=None, minlength=0, *, length=None, out_sharding=None):
     else:
         weights = asarray(weights)
         if weights.shape != x.shape:
-            raise ValueError("shape of weights must match shape of x.")
+            raise ValueError(f"bincount: weights must have the shape of x, got {weights.shape} for {x.shape}")
     x = convert(x, default_int()) if kind(x.dtype) == "b" else x
     if kind(x.dtype) == "i":
         x = ufuncs.maximum(x, 0)
@@ -311,7 +308,9 @@ def scatter_add_1d(target, index, values):
 def histogram_bin_edges(a, bins=10, range=None, weights=None):
     """The edges of ``bins`` bins of equal width over the range of ``a``; ``bins`` itself where it is a vector."""
     if isinstance(bins, str):
-        raise NotImplementedError("bins must be a number or edges: rules given by name are not available")
+        raise NotImplementedError(
+            f"histogram_bin_edges: bins={bins!r} must be a number of bins or their edges; no rules are known by name"
+        )
     (x,) = promote_inexact(ravel(a))
     edges = asarray(bins) if not isinstance(bins, (list, tuple)) else array(bins)
     if edges.ndim == 1:
@@ -342,7 +341,9 @@ def histogram(a, bins=10, range=None, weights=None, density=None):
     else:
         counted = ravel(weights)
         if asarray(a).shape != asarray(weights).shape:
-            raise ValueError("weights should have the same shape as a.")
+            raise ValueError(
+                f"histogram: weights must have the shape of a, got {asarray(weights).shape} for {asarray(a).shape}"
+            )
     edges = histogram_bin_edges(a, bins, range, weights)
     (x,) = promote_inexact(x)
     n = edges.shape[0]
@@ -361,7 +362,7 @@ def histogram2d(x, y, bins=10, range=None, weights=None, density=None):
     """(counts, edges of x, edges of y) of points in the plane."""
     x, y = asarray(x), asarray(y)
     if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(f"x and y must be vectors of one length, got shapes {x.shape} and {y.shape}")
+        raise ValueError(f"histogram2d: x and y must be vectors of one length, got shapes {x.shape} and {y.shape}")
     many = isinstance(bins, (list, tuple)) or getattr(bins, "ndim", 0)
     if many and len(bins) not in (1, 2):
         edges = array(bins)
@@ -377,15 +378,17 @@ def histogramdd(sample, bins=10, range=None, weights=None, density=None):
 
     (sample,) = promote_inexact(sample if isinstance(sample, (Array, np.ndarray)) else array(sample))
     if sample.ndim != 2:
-        raise ValueError(f"sample must be of shape (points, dimensions), got {sample.shape}")
+        raise ValueError(f"histogramdd: sample must be of shape (points, dimensions), got {sample.shape}")
     n, d = sample.shape
     if weights is not None and asarray(weights).shape != (n,):
-        raise ValueError("should have one weight for each sample.")
+        raise ValueError(
+            f"histogramdd: weights need one number for each of the {n} points, got shape {asarray(weights).shape}"
+        )
     if range is not None and (len(range) != d or any(r is not None and len(r) != 2 for r in range)):
-        raise ValueError(f"For sample.shape={(n, d)}, range must be a sequence of {d} pairs or Nones; got {range=}")
+        raise ValueError(f"histogramdd: range={range!r} needs a pair or None for each of the {d} dimensions")
     per_axis = list(bins) if isinstance(bins, (list, tuple)) or getattr(bins, "ndim", 0) else [bins] * d
     if len(per_axis) != d:
-        raise ValueError("should be a bin for each dimension.")
+        raise ValueError(f"histogramdd: bins needs an entry for each of the {d} dimensions, got {len(per_axis)}")
     integer = default_int()
     columns = unstack(sample, axis=1)
     edges, flat_index, sizes = [], lax.full((n,), 0, integer), []
@@ -421,14 +424,15 @@ def compress(condition, a, axis=None, *, size=None, fill_value=0, out=None):
 
     no_out(out, "compress")
     condition = _mask(condition if not isinstance(condition, (list, tuple)) else array(condition))
-    if condition.ndim != 1:
-        raise ValueError("condition must be a 1D array")
+    check_rank("compress", "condition", condition, 1, 1)
     x = asarray(a)
     x = ravel(x) if axis is None else moveaxis(x, axis, 0)
     n = condition.shape[0]
     if n > x.shape[0]:
         if isinstance(condition, ArrayImpl) and np.asarray(condition)[x.shape[0] :].any():
-            raise ValueError("condition contains entries that are out of bounds")
+            raise ValueError(
+                f"compress: condition of length {condition.shape[0]} selects beyond the {x.shape[0]} elements"
+            )
         condition = lax.slice(condition, (0,), (x.shape[0],))
         n = x.shape[0]
     index = nonzero(condition, size=size)[0]

@@ -8,12 +8,13 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
+from cyxla.lax._util import check_choice, check_kind, check_rank
 
 from . import ufuncs
 from .axes import broadcast, broadcast_shapes, canonical_axis
 from .creation import array
 from .elementwise import select as _select
-from .promotion import common_dtype, convert, default_int, kind, like, no_out, promote, requested_dtype
+from .promotion import common_dtype, convert, default_int, kind, like, no_inplace, no_out, promote, requested_dtype
 from .shape import ravel, reshape
 
 _MODES = {
@@ -26,8 +27,7 @@ _MODES = {
 
 def _index_array(indices, name):
     indices = asarray(indices) if not isinstance(indices, (list, tuple)) else array(indices)
-    if kind(indices.dtype) not in "iu":
-        raise ValueError(f"{name} indices must be of integer type, got {indices.dtype}")
+    check_kind(name, indices.aval, "iu", "the indices", ValueError)
     return indices
 
 
@@ -65,8 +65,7 @@ def take(
         raise NotImplementedError(
             "take: compiled code cannot raise, so mode='raise' is not available; use 'clip', 'wrap' or 'fill'"
         )
-    if mode not in _MODES and mode != "wrap":
-        raise ValueError(f"Invalid mode {mode!r} for np.take")
+    check_choice("take", "mode", mode, (*_MODES, "wrap"))
     x = asarray(a)
     if axis is None:
         x = ravel(x)
@@ -118,19 +117,16 @@ def take_along_axis(arr, indices, axis=-1, mode=None, fill_value=None, *, wrap_n
     """
     x = asarray(arr)
     indices = asarray(indices)
-    if kind(indices.dtype) not in "iu":
-        raise TypeError(f"take_along_axis indices must be of integer type, got {indices.dtype}")
+    check_kind("take_along_axis", indices.aval, "iu", "the indices")
     if axis is None:
-        if indices.ndim != 1:
-            raise ValueError(f"take_along_axis indices must be 1D if axis=None, got shape {indices.shape}")
+        check_rank("take_along_axis", "indices", indices, 1, 1)
         x = ravel(x)
         axis = 0
     if x.ndim != indices.ndim:
-        raise ValueError(f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {x.ndim}")
+        raise ValueError(f"take_along_axis: indices need as many axes as arr, got shapes {indices.shape} and {x.shape}")
     axis = canonical_axis(axis, x.ndim)
     if isinstance(mode, str) or mode is None:
-        if mode not in _MODES:
-            raise ValueError(f"Invalid mode {mode!r} for take_along_axis")
+        check_choice("take_along_axis", "mode", mode, _MODES)
         mode = _MODES[mode]
     length = x.shape[axis]
     if wrap_negative_indices is None:
@@ -164,8 +160,7 @@ def choose(a, choices, out=None, mode="raise"):
     """
     no_out(out, "choose")
     index = asarray(a)
-    if kind(index.dtype) not in "iu":
-        raise ValueError("`a` array must be integer typed")
+    check_kind("choose", index.aval, "iu", "a", ValueError)
     choices = list(choices) if not isinstance(choices, Array) else _rows(choices)
     n = len(choices)
     if mode == "raise":
@@ -173,7 +168,9 @@ def choose(a, choices, out=None, mode="raise"):
             np.asarray(index)
         values = np.asarray(index)
         if ((values < 0) | (values >= n)).any():
-            raise ValueError("invalid entry in choice array")
+            raise ValueError(
+                f"choose: a must index the {n} choices, but holds other numbers; give mode='wrap' or 'clip'"
+            )
     elif mode == "wrap":
         from .elementwise import remainder
 
@@ -181,7 +178,7 @@ def choose(a, choices, out=None, mode="raise"):
     elif mode == "clip":
         index = ufuncs.minimum(ufuncs.maximum(index, 0), n - 1)
     else:
-        raise ValueError(f"mode={mode!r} not understood. Must be 'raise', 'wrap', or 'clip'")
+        raise ValueError(f"choose: mode={mode!r} is unknown; choose one of 'raise', 'wrap', 'clip'")
     choices = promote(*choices)
     shape = broadcast_shapes(index.shape, *[c.shape for c in choices])
     index = broadcast(index, shape)
@@ -201,11 +198,9 @@ def select(condlist, choicelist, default=0):
     Raises ValueError where the lists are empty or of unequal length.
     """
     if len(condlist) != len(choicelist):
-        raise ValueError(
-            f"condlist must have length equal to choicelist, got lengths {len(condlist)} and {len(choicelist)}"
-        )
+        raise ValueError(f"select: each condition needs a choice, got {len(condlist)} and {len(choicelist)}")
     if len(condlist) == 0:
-        raise ValueError("condlist must be non-empty")
+        raise ValueError("select: condlist is empty; one condition at least is needed")
     conditions = [_truth(condition) for condition in condlist]
     *choices, result = promote(*choicelist, default)
     shape = broadcast_shapes(*[c.shape for c in conditions], *[c.shape for c in choices], result.shape)
@@ -223,17 +218,9 @@ def _truth(x):
 # Functional forms of NumPy's in-place functions.
 
 
-def _functional(name, inplace):
-    if inplace:
-        raise ValueError(
-            f"jax.numpy.{name} cannot modify arrays in-place, because arrays are immutable. Pass inplace=False to "
-            "instead return an updated array."
-        )
-
-
 def put(a, ind, v, mode=None, *, inplace=True):
     """``a`` with the elements at flat indices ``ind`` replaced by ``v`` (repeated as needed); needs inplace=False."""
-    _functional("put", inplace)
+    no_inplace(inplace, "put")
     x = asarray(a)
     index, values = ravel(array(ind, copy=False)), ravel(array(v, copy=False))
     if index.size == 0 or values.size == 0:
@@ -249,20 +236,20 @@ def put(a, ind, v, mode=None, *, inplace=True):
 
         index = remainder(index, x.size)
     elif mode is not None:
-        raise ValueError(f"mode should be one of 'wrap' or 'clip'; got {mode=}")
+        raise ValueError(f"put: mode={mode!r} is unknown; choose one of 'wrap', 'clip'")
     return reshape(ravel(x).at[index].set(values, mode="clip"), x.shape)
 
 
 def place(arr, mask, vals, *, inplace=True):
     """``arr`` with the elements where ``mask`` holds replaced by ``vals`` in turn; needs inplace=False."""
-    _functional("place", inplace)
+    no_inplace(inplace, "place")
     x = asarray(arr)
     mask = asarray(mask) if not isinstance(mask, list) else array(mask)
     values = ravel(array(vals, copy=False))
     if x.size != mask.size:
-        raise ValueError("place: arr and mask must be the same size")
+        raise ValueError(f"place: arr and mask must hold equally many elements, got {x.size} and {mask.size}")
     if not values.size:
-        raise ValueError("Cannot place values from an empty array")
+        raise ValueError("place: vals is empty, so there is nothing to write")
     if not x.size:
         return x
     from .reductions import _mask
@@ -277,19 +264,16 @@ def place(arr, mask, vals, *, inplace=True):
 
 def put_along_axis(arr, indices, values, axis, inplace=True, *, mode=None):
     """``arr`` with values put where ``take_along_axis`` would take them; needs inplace=False."""
-    _functional("put_along_axis", inplace)
+    no_inplace(inplace, "put_along_axis")
     x = asarray(arr)
     indices = asarray(indices)
-    if kind(indices.dtype) not in "iu":
-        raise TypeError(f"put_along_axis indices must be of integer type, got {indices.dtype}")
+    check_kind("put_along_axis", indices.aval, "iu", "the indices")
     original = x.shape
     if axis is None:
         x = ravel(x)
         axis = 0
     if x.ndim != indices.ndim:
-        raise ValueError(
-            f"put_along_axis arguments `arr` and `indices` must have same ndim. Got {x.ndim} and {indices.ndim}."
-        )
+        raise ValueError(f"put_along_axis: indices need as many axes as arr, got shapes {indices.shape} and {x.shape}")
     axis = canonical_axis(axis, x.ndim)
     target = x.shape[:axis] + (indices.shape[axis],) + x.shape[axis + 1 :]
     indices = broadcast(indices, target)
@@ -312,17 +296,20 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C", *, dtype=None)
     ``mode`` says what to do with indices out of range: "raise" (concrete indices only), "wrap" or "clip".
     """
     if len(multi_index) != len(dims):
-        raise ValueError(f"len(multi_index)={len(multi_index)} != len(dims)={len(dims)}")
+        raise ValueError(
+            f"ravel_multi_index: each of the {len(dims)} dimensions needs an index array, got {len(multi_index)}"
+        )
     dims = tuple([operator.index(n) for n in dims])
     index = [asarray(i) if not isinstance(i, (list, tuple)) else array(i) for i in multi_index]
     for i in index:
-        if kind(i.dtype) not in "iu":
-            raise TypeError("only int indices permitted")
+        check_kind("ravel_multi_index", i.aval, "iu", "an index array")
     if mode == "raise":
         for i, n in zip(index, dims):
             values = np.asarray(i)
             if ((values < 0) | (values >= n)).any():
-                raise ValueError("invalid entry in coordinates array")
+                raise ValueError(
+                    f"ravel_multi_index: indices must lie in dims={dims}; give mode='wrap' or 'clip' for others"
+                )
     elif mode == "clip":
         index = [ufuncs.minimum(ufuncs.maximum(i, 0), n - 1) for i, n in zip(index, dims)]
     elif mode == "wrap":
@@ -330,9 +317,8 @@ def ravel_multi_index(multi_index, dims, mode="raise", order="C", *, dtype=None)
 
         index = [remainder(i, n) for i, n in zip(index, dims)]
     else:
-        raise ValueError(f"invalid mode={mode!r}. Expected 'raise', 'wrap', or 'clip'")
-    if order not in ("C", "F"):
-        raise ValueError(f"invalid order={order!r}. Expected 'C' or 'F'")
+        raise ValueError(f"ravel_multi_index: mode={mode!r} is unknown; choose one of 'raise', 'wrap', 'clip'")
+    check_choice("ravel_multi_index", "order", order, ("C", "F"))
     integer = common_dtype(*index)[0] if dtype is None else requested_dtype(dtype)
     result = convert(0, integer)
     for axis, i in enumerate(index):
@@ -347,8 +333,7 @@ def unravel_index(indices, shape):
     Indices out of range are clipped.
     """
     index = asarray(indices) if not isinstance(indices, (list, tuple)) else array(indices)
-    if kind(index.dtype) not in "iu":
-        raise TypeError("only int indices permitted")
+    check_kind("unravel_index", index.aval, "iu", "the indices")
     dims = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
     dims = tuple([operator.index(n) for n in dims])
     total = math.prod(dims)
@@ -372,8 +357,7 @@ def ix_(*args):
     result = []
     for i, a in enumerate(args):
         a = asarray(a) if not isinstance(a, (list, tuple)) else array(a)
-        if a.ndim != 1:
-            raise ValueError(f"Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}")
+        check_rank("ix_", "an argument", a, 1, 1)
         if kind(a.dtype) == "b":
             raise NotImplementedError(
                 "ix_: boolean masks are not available; give the indices, for example by jnp.nonzero(mask)"

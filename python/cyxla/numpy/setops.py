@@ -9,6 +9,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla.lax._util import check_choice
 
 from . import reductions, ufuncs
 from .axes import broadcast, canonical_axis
@@ -164,8 +165,7 @@ def isin(element, test_elements, assume_unique=False, invert=False, *, method="a
     """Where ``element`` is among ``test_elements``. ``method`` is "auto", "compare_all", "binary_search" or "sort"."""
     x, tests = promote(element, test_elements)
     tests = ravel(tests)
-    if method not in ("auto", "compare_all", "binary_search", "sort"):
-        raise ValueError(f"method must be one of 'auto', 'compare_all', 'binary_search', 'sort'; got {method!r}")
+    check_choice("isin", "method", method, ("auto", "compare_all", "binary_search", "sort"))
     if tests.size == 0 or x.size == 0:
         return lax.full(x.shape, bool(invert), np.dtype(bool))
     if method in ("auto", "compare_all"):

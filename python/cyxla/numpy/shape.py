@@ -9,6 +9,7 @@ from numpy.exceptions import AxisError
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray, typeof
+from cyxla.lax._util import broadcast_error, check_not_negative, check_rank
 
 from .axes import broadcast as _broadcast
 from .axes import broadcast_shapes, canonical_axes, canonical_axis, canonical_shape
@@ -52,19 +53,19 @@ def resolved_shape(x, new_shape):
             unknown = i
         elif n < 0:
             if n == -1:
-                raise TypeError(f"can only specify one unknown axis size with a `-1` value, got {new_shape}")
-            raise TypeError(f"shape must have every element be nonnegative, got {new_shape}")
+                raise TypeError(f"reshape: only one size can be left open as -1, got shape={new_shape}")
+            raise TypeError(f"reshape: shape={new_shape} has a negative size; -1 only leaves a size open")
         else:
             known *= n
     if unknown >= 0:
         if known == 0 or total % known:
             raise TypeError(
-                f"cannot reshape array of shape {x.shape} (size {total}) into shape {new_shape} because the "
-                f"product of specified axis sizes ({known}) does not evenly divide {total}"
+                f"reshape: the {total} elements of shape {x.shape} do not fill shape={new_shape}, whatever -1 stands "
+                "for"
             )
         return (*new_shape[:unknown], total // known, *new_shape[unknown + 1 :])
     if known != total:
-        raise TypeError(f"cannot reshape array of shape {x.shape} (size {total}) into shape {new_shape} (size {known})")
+        raise TypeError(f"reshape: shape={new_shape} has {known} elements, the array of shape {x.shape} has {total}")
     return new_shape
 
 
@@ -84,8 +85,10 @@ def reshape(a, shape, order="C", *, copy=None, out_sharding=None):
             reversed_axes = _reshape(a.T, new_sizes=new_shape[::-1], dimensions=None, sharding=None)
             return transpose(reversed_axes)
         if order == "A":
-            raise NotImplementedError("np.reshape order=A is not implemented.")
-        raise ValueError(f"Unexpected value for 'order' argument: {order}.")
+            raise NotImplementedError(
+                "reshape: order='A' asks for the memory order, which arrays do not have; use 'C' or 'F'"
+            )
+        raise ValueError(f"reshape: order={order!r} is unknown; choose 'C' or 'F'")
     if copy:
         a = lax.copy_p.bind(a)
     new_shape = resolved_shape(a, canonical_shape(shape))
@@ -97,7 +100,9 @@ def reshape(a, shape, order="C", *, copy=None, out_sharding=None):
 def ravel(a, order="C", *, out_sharding=None):
     """``a`` flattened to one axis."""
     if order == "K":
-        raise NotImplementedError("Ravel not implemented for order='K'.")
+        raise NotImplementedError(
+            "ravel: order='K' asks for the memory order, which arrays do not have; use 'C' or 'F'"
+        )
     a = asarray(a)
     if order == "C":
         return a if a.ndim == 1 else _reshape(a, new_sizes=(a.size,), dimensions=None, sharding=None)
@@ -117,10 +122,7 @@ def transpose(a, axes=None):
         return a if ndim < 2 else _transpose(a, permutation=tuple(range(ndim - 1, -1, -1)))
     axes = tuple([canonical_axis(axis, ndim) for axis in axes])
     if len(axes) != ndim or len(set(axes)) != ndim:
-        raise TypeError(
-            f"transpose permutation isn't a permutation of operand dimensions, got permutation {axes} for operand "
-            f"shape {a.shape}."
-        )
+        raise TypeError(f"transpose: axes={axes} must name each axis of shape {a.shape} once")
     if axes == tuple(range(ndim)):
         return a
     return _transpose(a, permutation=axes)
@@ -135,8 +137,7 @@ def matrix_transpose(x, /):
     """``x`` with its last two axes swapped. Raises ValueError where there are fewer than two."""
     x = asarray(x)
     n = x.ndim
-    if n < 2:
-        raise ValueError(f"x must be at least two-dimensional for matrix_transpose; got ndim={n}")
+    check_rank("matrix_transpose", "x", x, 2)
     return _transpose(x, permutation=(*range(n - 2), n - 1, n - 2))
 
 
@@ -162,7 +163,7 @@ def moveaxis(a, source, destination):
     destination = _each_axis(destination, ndim)
     if len(source) != len(destination):
         raise ValueError(
-            f"Inconsistent number of elements: {len(source)} axes in source, {len(destination)} in destination"
+            f"moveaxis: source and destination must name equally many axes, got {len(source)} and {len(destination)}"
         )
     axes = [i for i in range(ndim) if i not in source]
     for to, axis in sorted(zip(destination, source)):
@@ -174,7 +175,7 @@ def _each_axis(axis, ndim):
     if isinstance(axis, (tuple, list)):
         axes = tuple([canonical_axis(operator.index(a), ndim) for a in axis])
         if len(set(axes)) != len(axes):
-            raise TypeError(f"repeated axis: {axis}")
+            raise TypeError(f"axis={axis} names an axis twice")
         return axes
     return (canonical_axis(axis, ndim),)
 
@@ -185,7 +186,7 @@ def rollaxis(a, axis, start=0):
     axis = canonical_axis(axis, a.ndim)
     start = operator.index(start)
     if not -a.ndim <= start <= a.ndim:
-        raise ValueError(f"start={start} must satisfy {-a.ndim}<=start<={a.ndim}")
+        raise ValueError(f"rollaxis: start={start} must lie in [{-a.ndim}, {a.ndim}]")
     if start < 0:
         start += a.ndim
     if start > axis:
@@ -212,7 +213,7 @@ def expand_dims(a, axis):
     n = len(old) + len(axes)
     new = {canonical_axis(i, n) for i in axes}
     if len(new) != len(axes):
-        raise ValueError(f"repeated axis in expand_dims: {axes}")
+        raise ValueError(f"expand_dims: axis={axes} names an axis twice")
     kept = tuple([i for i in range(n) if i not in new])
     sizes = [1] * n
     for i, m in zip(kept, old):
@@ -236,10 +237,7 @@ def squeeze(a, axis=None):
         axes = canonical_axes(axis, a.ndim)
         for i in axes:
             if a.shape[i] != 1:
-                raise ValueError(
-                    "cannot select an axis to squeeze out which has size not equal to one, got "
-                    f"shape={a.shape} and dimensions={axes}"
-                )
+                raise ValueError(f"squeeze: axis={axes} names an axis of shape {a.shape} whose size is not 1")
     return _squeeze(a, dimensions=tuple(sorted(axes))) if axes else a
 
 
@@ -259,9 +257,7 @@ def broadcast_to(array, shape, *, out_sharding=None):
         return x
     offset = len(shape) - len(old)
     if offset < 0 or any(m != n and m != 1 for m, n in zip(old, shape[offset:])):
-        raise ValueError(
-            f"Incompatible shapes for broadcasting: an array of shape {old} cannot be broadcast to shape {shape}"
-        )
+        raise broadcast_error((old, shape))
     return _broadcast(x, shape)
 
 
@@ -319,10 +315,10 @@ def rot90(m, k=1, axes=(0, 1)):
     """``m`` rotated by ``k`` quarter turns in the plane of the two axes, from the first towards the second."""
     m = asarray(m)
     if len(axes) != 2:
-        raise ValueError(f"len(axes) must be 2, got {axes}")
+        raise ValueError(f"rot90: axes={axes} must name the two axes of a plane")
     i, j = canonical_axis(axes[0], m.ndim), canonical_axis(axes[1], m.ndim)
     if i == j:
-        raise ValueError(f"Axes must be different, got {axes}")
+        raise ValueError(f"rot90: axes={axes} names an axis twice")
     k = k % 4
     if k == 0:
         return m
@@ -351,7 +347,7 @@ def roll(a, shift, axis=None):
         shifts = [lax.squeeze(part, (0,)) for part in lax.split(shifts, (1,) * shifts.shape[0])]
     n = max(len(axes), len(shifts))
     if len(axes) not in (1, n) or len(shifts) not in (1, n):
-        raise ValueError(f"Incompatible shapes for broadcasting: shift {shift} and axis {axis}")
+        raise ValueError(f"roll: there must be one shift, or one for each axis; got shift={shift} and axis={axis}")
     axes = [canonical_axis(i, a.ndim) for i in (axes * n if len(axes) == 1 else axes)]
     shifts = list(shifts) * n if len(shifts) == 1 else list(shifts)
     for i, by in zip(axes, shifts):
@@ -378,8 +374,7 @@ def _shifts(shift):
     if isinstance(shift, (tuple, list)):
         return [s if isinstance(s, Array) else operator.index(s) for s in shift]
     if isinstance(shift, Array):
-        if shift.ndim > 1:
-            raise ValueError("shift must be a scalar or one-dimensional")
+        check_rank("roll", "shift", shift, 0, 1)
         return [shift] if shift.ndim == 0 else shift
     return [operator.index(s) for s in np.atleast_1d(np.asarray(shift)).tolist()]
 
@@ -389,8 +384,7 @@ def resize(a, new_shape):
     a = ravel(a)
     new_shape = canonical_shape(new_shape)
     total = math.prod(new_shape)
-    if any(n < 0 for n in new_shape):
-        raise ValueError("all elements of `new_shape` must be non-negative")
+    check_not_negative("resize", "new_shape", new_shape)
     if total == 0 or a.size == 0:
         return lax.full(new_shape, 0, a.dtype)
     repeats = -(-total // a.size)

@@ -15,9 +15,9 @@ _bind_sort = lax.sort_p.bind
 
 def _check_options(name, algorithm, order):
     if algorithm is not None:
-        raise TypeError(f"'kind' argument to {name} is not supported: use stable=True or stable=False instead.")
+        raise TypeError(f"{name}: kind= names algorithms, of which there is one; use stable=True or stable=False")
     if order is not None:
-        raise TypeError(f"'order' argument to {name} is not supported")
+        raise TypeError(f"{name}: order= is for arrays with fields, which there are none of; leave it out")
 
 
 def sort(a, axis=-1, *, kind=None, order=None, stable=True, descending=False):
@@ -73,10 +73,10 @@ def lexsort(keys, axis=-1):
     """
     keys = tuple(keys)
     if len(keys) == 0:
-        raise TypeError("need sequence of keys with len > 0 in lexsort")
+        raise TypeError("lexsort: no keys were given; one at least is needed")
     keys = [asarray(key) for key in keys]
     if len({key.shape for key in keys}) > 1:
-        raise ValueError("all keys need to be the same shape")
+        raise ValueError(f"lexsort: keys need one shape, theirs are {[key.shape for key in keys]}")
     if keys[0].ndim == 0:
         return lax.full((), 0, default_int())
     axis = canonical_axis(axis, keys[0].ndim)
@@ -87,7 +87,7 @@ def lexsort(keys, axis=-1):
 def _sides(a, kth, axis, name):
     x = asarray(a)
     if kind(x.dtype) == "c":
-        raise NotImplementedError(f"jnp.{name} for complex dtype is not implemented.")
+        raise NotImplementedError(f"{name}: complex numbers have no order here; sort by .real, .imag or abs()")
     axis = canonical_axis(axis, x.ndim)
     return x, canonical_axis(operator.index(kth), x.shape[axis]), axis
 

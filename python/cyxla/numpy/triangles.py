@@ -6,12 +6,13 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_not_negative, check_rank
 
 from . import reductions
 from .axes import broadcast, canonical_axis
 from .creation import array, eye, triangle_mask
 from .elementwise import select
-from .promotion import convert, default_int, no_out
+from .promotion import convert, default_int, no_inplace, no_out
 from .searching import nonzero
 from .shape import moveaxis, ravel
 
@@ -19,8 +20,7 @@ from .shape import moveaxis, ravel
 def tril(m, k=0):
     """``m`` (or each matrix of the last two axes) with the elements above the ``k``-th diagonal made 0."""
     m = asarray(m)
-    if m.ndim < 2:
-        raise ValueError("Argument to jax.numpy.tril must be at least 2D")
+    check_rank("tril", "m", m, 2)
     mask = triangle_mask(m.shape[-2:], k)
     return select(broadcast(mask, m.shape), m, lax.full_like(m, 0))
 
@@ -28,8 +28,7 @@ def tril(m, k=0):
 def triu(m, k=0):
     """``m`` (or each matrix of the last two axes) with the elements below the ``k``-th diagonal made 0."""
     m = asarray(m)
-    if m.ndim < 2:
-        raise ValueError("Argument to jax.numpy.triu must be at least 2D")
+    check_rank("triu", "m", m, 2)
     mask = triangle_mask(m.shape[-2:], k - 1)
     return select(broadcast(mask, m.shape), lax.full_like(m, 0), m)
 
@@ -53,7 +52,7 @@ def diag(v, k=0):
         )
     if v.ndim == 2:
         return diagonal(v, k)
-    raise ValueError("diag input must be 1d or 2d")
+    raise ValueError(f"diag: a vector to put on a diagonal, or a matrix to take one of, is needed; got shape {v.shape}")
 
 
 def diagflat(v, k=0):
@@ -64,12 +63,11 @@ def diagflat(v, k=0):
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """The ``offset``-th diagonals of the matrices in the plane of two axes, as the last axis of the result."""
     x = asarray(a)
-    if x.ndim < 2:
-        raise ValueError("diagonal requires an array of at least two dimensions.")
+    check_rank("diagonal", "a", x, 2)
     offset = operator.index(offset)
     i, j = canonical_axis(axis1, x.ndim), canonical_axis(axis2, x.ndim)
     if i == j:
-        raise ValueError("axis1 and axis2 cannot be the same")
+        raise ValueError(f"diagonal: axis1 and axis2 are both axis {i}")
     x = moveaxis(x, (i, j), (-2, -1))
     rows, columns = x.shape[-2:]
     if offset > 0:
@@ -100,25 +98,29 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     """The sum along the ``offset``-th diagonals of the matrices in the plane of two axes."""
     no_out(out, "trace")
     x = asarray(a)
-    if x.ndim < 2:
-        raise ValueError(f"trace requires at least 2D inputs, got {x.ndim}D")
+    check_rank("trace", "a", x, 2)
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     mask = eye(*x.shape[-2:], offset, dtype=bool)
     return reductions.sum(select(broadcast(mask, x.shape), x, lax.full_like(x, 0)), (-2, -1), dtype)
 
 
+def _check_equal_sizes(name, shape):
+    if len(set(shape)) > 1:
+        raise ValueError(f"{name}: all axes must be equally long, the shape is {shape}")
+
+
 def fill_diagonal(a, val, wrap=False, *, inplace=True):
     """``a`` with ``val`` (repeated as needed) on its main diagonal; needs inplace=False."""
-    if inplace:
-        raise NotImplementedError("arrays are immutable: pass inplace=False and use the returned array")
+    no_inplace(inplace, "fill_diagonal", NotImplementedError)
     if wrap:
-        raise NotImplementedError("wrapping around tall matrices is not available: pass wrap=False")
+        raise NotImplementedError(
+            "fill_diagonal: wrap=True continues the diagonal of tall matrices, which is not available; leave it out"
+        )
     x = asarray(a)
     val = asarray(val) if not isinstance(val, (list, tuple)) else array(val)
-    if x.ndim < 2:
-        raise ValueError("array must be at least 2-d")
-    if x.ndim > 2 and len(set(x.shape)) > 1:
-        raise ValueError("All dimensions of input must be of equal length")
+    check_rank("fill_diagonal", "a", x, 2)
+    if x.ndim > 2:
+        _check_equal_sizes("fill_diagonal", x.shape)
     n = min(x.shape)
     index = lax.iota(default_int(), n)
     if val.ndim:
@@ -145,42 +147,38 @@ def triu_indices(n, k=0, m=None):
     return tuple([asarray(i.astype(default_int())) for i in np.triu_indices(n, k, m)])
 
 
-def _matrix_shape(arr):
-    shape = asarray(arr).shape
-    if len(shape) != 2:
-        raise ValueError("input array must be 2-d")
-    return shape
+def _matrix_shape(arr, name):
+    arr = asarray(arr)
+    check_rank(name, "arr", arr, 2, 2)
+    return arr.shape
 
 
 def tril_indices_from(arr, k=0):
     """``tril_indices`` for the shape of the matrix ``arr``."""
-    n, m = _matrix_shape(arr)
+    n, m = _matrix_shape(arr, "tril_indices_from")
     return tril_indices(n, k, m)
 
 
 def triu_indices_from(arr, k=0):
     """``triu_indices`` for the shape of the matrix ``arr``."""
-    n, m = _matrix_shape(arr)
+    n, m = _matrix_shape(arr, "triu_indices_from")
     return triu_indices(n, k, m)
 
 
 def diag_indices(n, ndim=2):
     """The indices of the main diagonal of an array with ``ndim`` axes of size ``n``."""
     n, ndim = operator.index(n), operator.index(ndim)
-    if n < 0:
-        raise ValueError(f"n argument to diag_indices must be nonnegative, got {n}")
-    if ndim < 0:
-        raise ValueError(f"ndim argument to diag_indices must be nonnegative, got {ndim}")
+    check_not_negative("diag_indices", "n", n)
+    check_not_negative("diag_indices", "ndim", ndim)
     return (lax.iota(default_int(), n),) * ndim
 
 
 def diag_indices_from(arr):
     """The indices of the main diagonal of ``arr``, whose axes must be of one size."""
-    shape = asarray(arr).shape
-    if len(shape) < 2:
-        raise ValueError("input array must be at least 2-d")
-    if len(set(shape)) > 1:
-        raise ValueError("All dimensions of input must be of equal length")
+    arr = asarray(arr)
+    check_rank("diag_indices_from", "arr", arr, 2)
+    shape = arr.shape
+    _check_equal_sizes("diag_indices_from", shape)
     return diag_indices(shape[0], len(shape))
 
 

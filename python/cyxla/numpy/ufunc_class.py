@@ -8,11 +8,12 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._engine.ufunc import UFunc, install_method
+from cyxla.lax._util import check_rank
 
 from . import elementwise, reductions
 from .axes import broadcast, canonical_axes, canonical_axis
 from .creation import array
-from .promotion import convert, kind, no_out, requested_dtype
+from .promotion import convert, kind, no_inplace, no_out, requested_dtype
 from .selection import take
 from .shape import moveaxis
 
@@ -97,11 +98,16 @@ class ufunc(metaclass=_UFuncMeta):
 
     def __call__(self, *args, out=None, where=None):
         if out is not None:
-            raise NotImplementedError(f"out argument of {self}")
+            raise NotImplementedError(
+                f"{self.__name__}: arrays are immutable, so out= cannot be filled; use the returned array"
+            )
         if where is not None:
-            raise NotImplementedError(f"where argument of {self}")
+            raise NotImplementedError(
+                f"{self.__name__}: where= leaves elements of out as they are, and there is no out; use jnp.where on "
+                "the result"
+            )
         if len(args) != self._nin:
-            raise TypeError(f"{self.__name__}() takes {self._nin} positional arguments but {len(args)} were given")
+            raise TypeError(f"{self.__name__}: {self._nin} operands are needed, got {len(args)}")
         call = self._call
         if call is None:
             from .functional import vectorize
@@ -136,7 +142,7 @@ def _name(f):
 
 def _need_binary(f, what):
     if f.nin != 2:
-        raise ValueError(f"{what} only supported for functions returning a single value and taking two operands")
+        raise ValueError(f"{what} needs a ufunc of two operands; {_name(f)} takes {f.nin}")
     if getattr(f, "nout", 1) != 1:
         raise ValueError(f"{what} only supported for functions returning a single value")
 
@@ -154,7 +160,7 @@ def _reduce(f, a, axis=0, dtype=None, out=None, keepdims=False, initial=None, wh
     _need_binary(f, "reduce")
     no_out(out, f"{_name(f)}.reduce")
     if initial is None and where is not None and _identity(f) is None:
-        raise ValueError(f"reduction operation {_name(f)!r} does not have an identity, so `where` needs `initial`")
+        raise ValueError(f"{_name(f)}.reduce: where may leave no element; give initial=, the result in that case")
     given = _faster(f, "reduce")
     if given is not None:
         return given(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where)
@@ -184,7 +190,9 @@ def _reduce(f, a, axis=0, dtype=None, out=None, keepdims=False, initial=None, wh
     probe = f(lax.full((), 0, flat.dtype), lax.full((), 0, flat.dtype)).dtype
     if start is None:
         if n == 0:
-            raise ValueError(f"zero-size array to reduction operation {_name(f)} which has no identity")
+            raise ValueError(
+                f"{_name(f)}.reduce: there are no elements in shape {x.shape}; give initial=, the result in that case"
+            )
         total = convert(lax.index_in_dim(flat, 0, keepdims=False), probe)
         first = 1
     else:
@@ -215,7 +223,7 @@ def _accumulate(f, a, axis=0, dtype=None, out=None):
     if dtype is not None:
         x = convert(x, requested_dtype(dtype))
     if axis is None or isinstance(axis, (tuple, list)):
-        raise ValueError("accumulate does not allow multiple axes")
+        raise ValueError(f"accumulate: axis={axis!r} must be one integer")
     axis = canonical_axis(axis, x.ndim)
     rows = moveaxis(x, axis, 0)
     if rows.shape[0] == 0:
@@ -234,8 +242,7 @@ def _accumulate(f, a, axis=0, dtype=None, out=None):
 
 def _at(f, a, indices, b=None, /, *, inplace=True):
     """``a`` with the function applied at ``indices``; see ``ufunc.at``."""
-    if inplace:
-        raise NotImplementedError("JAX arrays are immutable: use inplace=False and the returned array")
+    no_inplace(inplace, f"{_name(f)}.at", NotImplementedError)
     given = _faster(f, "at")
     if given is not None:
         return given(a, indices) if b is None else given(a, indices, b)
@@ -277,11 +284,10 @@ def _reduceat(f, a, indices, axis=0, dtype=None, out=None):
         return given(a, indices, axis=axis, dtype=dtype)
     x = asarray(a)
     if axis is None or isinstance(axis, (tuple, list)):
-        raise ValueError("reduceat requires a single integer axis.")
+        raise ValueError(f"reduceat: axis={axis!r} must be one integer")
     axis = canonical_axis(axis, x.ndim)
     starts = asarray(indices) if not isinstance(indices, (tuple, list)) else array(indices)
-    if starts.ndim != 1:
-        raise ValueError(f"reduceat: indices must be one-dimensional, got shape {starts.shape}")
+    check_rank("reduceat", "indices", starts, 1, 1)
     x = moveaxis(x, axis, 0)
     n = x.shape[0]
     m = starts.shape[0]

@@ -6,7 +6,7 @@ import cyxla.numpy as jnp
 from cyxla._core.errors import ConcretizationTypeError
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.core import Tracer
-from cyxla.lax._util import check_arrays, kind_of
+from cyxla.lax._util import check_arrays, check_not_negative, kind_of
 
 __all__ = ["segment_max", "segment_min", "segment_prod", "segment_sum"]
 
@@ -33,8 +33,7 @@ def _count(name, segment_ids, num_segments):
             )
         num_segments = jnp.max(segment_ids) + 1
     num_segments = int(num_segments)
-    if num_segments < 0:
-        raise ValueError("num_segments must be non-negative.")
+    check_not_negative(name, "num_segments", num_segments)
     return num_segments
 
 

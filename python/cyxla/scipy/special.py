@@ -10,7 +10,7 @@ from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
 from cyxla._transform.jit import jit
-from cyxla.lax._util import check_arrays, kind_of
+from cyxla.lax._util import check_arrays, check_kind, kind_of
 from cyxla.numpy.promotion import promote_inexact
 
 
@@ -112,8 +112,7 @@ def zeta(x, q=None):
 def gammasgn(x):
     """Sign of the gamma function; NaN at its poles on the negative axis."""
     (x,) = _arrays("gammasgn", x)
-    if kind_of(x.aval) == "c":
-        raise ValueError("gammasgn does not support complex-valued inputs.")
+    check_kind("gammasgn", x.aval, "biuf", error=ValueError)
     whole = lax.floor(x)
     below = x < 0
     pole = (below & (x == whole)) | (x != x)
@@ -197,7 +196,9 @@ def beta(a, b):
 def factorial(n, exact=False):
     """`n!` in floating point; 0 for negative n."""
     if exact:
-        raise NotImplementedError("factorial with exact=True")
+        raise NotImplementedError(
+            "factorial: exact=True needs integers of any size, which arrays do not hold; use scipy.special.factorial"
+        )
     (n,) = _arrays("factorial", n)
     return jnp.where(n < 0, 0, lax.exp(lax.lgamma(n + 1)))
 
@@ -273,8 +274,7 @@ def _xlogx_jvp(primals, tangents):
 def entr(x):
     """`-x * log(x)`; 0 at 0, -inf below."""
     (x,) = _arrays("entr", x)
-    if kind_of(x.aval) == "c":
-        raise ValueError("entr does not support complex-valued inputs.")
+    check_kind("entr", x.aval, "biuf", error=ValueError)
     return lax.select(x < 0, lax.full_like(x, -np.inf), lax.neg(_xlogx(x)))
 
 
@@ -511,11 +511,11 @@ def log_ndtr(x, series_order=3):
       series_order: how many terms of the asymptotic series are used there.
     """
     if not isinstance(series_order, int):
-        raise TypeError("series_order must be a Python integer.")
+        raise TypeError(f"log_ndtr: series_order={series_order!r} must be an int known while tracing")
     if series_order < 0:
-        raise ValueError("series_order must be non-negative.")
+        raise ValueError(f"log_ndtr: series_order={series_order} is negative")
     if series_order > 30:
-        raise ValueError("series_order must be <= 30.")
+        raise ValueError(f"log_ndtr: series_order={series_order} exceeds 30, the most terms that help")
     x = _float_array(x, "log_ndtr")
     if series_order not in _log_ndtr_by_order:
         _log_ndtr_by_order[series_order] = _make_log_ndtr(series_order)

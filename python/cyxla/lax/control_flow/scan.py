@@ -402,7 +402,9 @@ def _length(xs, tree, length):
             from cyxla.tree_util import keystr, tree_flatten_with_path
 
             where = next(keystr(p) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
-            raise ValueError(f"scan got value with no leading axis to scan over: xs{where} is a scalar")
+            raise ValueError(
+                f"scan: xs{where} is a scalar, which has no axis to loop over; pass it in the carry or close over it"
+            )
         sizes.add(x.shape[0])
     if length is not None:
         try:
@@ -412,10 +414,10 @@ def _length(xs, tree, length):
                 f"scan: length must be an integer known when the loop is traced, got {length!r:.200}"
             ) from None
         if any(size != length for size in sizes):
-            raise ValueError(f"scan got length={length} and xs with leading axes of sizes {sorted(sizes)}")
+            raise ValueError(f"scan: length={length} is not the size of the leading axes of xs, {sorted(sizes)}")
         return length
     if len(sizes) > 1:
-        raise ValueError(f"scan got xs with leading axes of different sizes: {sorted(sizes)}")
+        raise ValueError(f"scan: the leading axes of xs must be equally long, their sizes are {sorted(sizes)}")
     if not sizes:
         raise ValueError("scan needs xs or length: without arrays to scan over, length gives the number of steps")
     return sizes.pop()

@@ -57,8 +57,8 @@ def _jvp(primals, tangents, *, solvers, num_b):
 def _transpose(cotangents, *args, solvers, num_b):
     if solvers.transpose_solve is None:
         raise TypeError(
-            "custom_linear_solve: reverse-mode differentiation needs transpose_solve, the solver of the transposed "
-            "system (or symmetric=True)"
+            "custom_linear_solve: grad and vjp need transpose_solve, a solver of the transposed system; or pass "
+            "symmetric=True"
         )
     n = _counts(solvers, num_b)
     matvec, vecmat, solve, transpose_solve, _ = split_list(args, *n)
