@@ -9,7 +9,7 @@ repeated: their first runs cost less than XLA's compiler, many runs cost more th
 import numpy as np
 
 cimport cython
-from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_Size
+from cpython.dict cimport PyDict_Next, PyDict_Size
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
 from cpython.ref cimport Py_INCREF
@@ -74,6 +74,11 @@ cdef object state_device = None      # of results of uncommitted arrays; None: t
 cdef PyObject* known_cpu = NULL      # the last device found to be a CPU, borrowed from `cpus`
 cdef list cpus = []
 
+# Plans of indexing.pxi, by signature.
+cdef dict reads = {}                 # (aval, key of the index) -> Plan
+cdef dict writes = {}                # (aval, aval of the values, key of the index) -> Plan
+cdef dict fills = {}                 # (aval, value) -> Plan
+
 
 def install_state(function):
     """`function()` says where results are: None if operations are left to XLA, else a tuple of their device or None."""
@@ -90,6 +95,9 @@ def forget():
 cdef void forget_states() noexcept:
     global state_epoch, known_cpu
     states.clear()
+    reads.clear()
+    writes.clear()
+    fills.clear()
     state_epoch = -1
     known_cpu = NULL
 

@@ -3,9 +3,6 @@
 
 cdef object read_elsewhere = None    # (x, index)
 cdef object static_plan = None       # (shape, index, key, wrap) -> StaticPlan of numpy/index_plans.py
-cdef dict reads = {}                 # (aval, key of the index) -> Plan
-cdef dict writes = {}                # (aval, aval of the values, key of the index) -> Plan
-cdef dict fills = {}                 # (aval, value) -> Plan
 
 
 def install_indexing(getitem, plan):
