@@ -186,7 +186,7 @@ igammac = StrictOp(
     igammac_p,
     "igammac",
     "Elementwise regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x).",
-    signature="(*args)",
+    signature="(a, x)",
 )
 
 

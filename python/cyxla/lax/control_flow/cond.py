@@ -190,7 +190,7 @@ def _batch(axis, args, dims, *, branches, **params):
     outs = []
     for cases in zip(*results):
         which = lax.broadcast_in_dim(index, cases[0].shape, (0,))
-        outs.append(lax.select_n(lax.ne(which, 0) if len(branches) == 2 else which, *cases))
+        outs.append(lax.select_n(lax.ne(which, lax.full_like(which, 0)) if len(branches) == 2 else which, *cases))
     return outs, [0] * n_outs
 
 
