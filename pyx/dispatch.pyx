@@ -57,7 +57,7 @@ cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.
 
 
 def stats():
-    """Counts of traces, compilations and operations run on the host, and the seconds spent tracing, lowering, in XLA."""
+    """Counts of traces, compilations and operations run on the host; seconds spent tracing, lowering and in XLA."""
     return {**counters, "host": host_runs()}
 
 

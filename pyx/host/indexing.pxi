@@ -1,5 +1,5 @@
-# Reading and overwriting at indices of ints, slices, None and Ellipsis, and filled arrays: one kernel, with no primitive
-# in between. Whatever does not fit is left to the functions of cyxla.numpy, which say what is wrong with it.
+# Reading and overwriting at indices of ints, slices, None and Ellipsis, and filled arrays: one kernel, no primitive in
+# between. Whatever does not fit is left to the functions of cyxla.numpy, which say what is wrong with it.
 
 cdef object read_elsewhere = None    # (x, index)
 cdef object static_plan = None       # (shape, index, key, wrap) -> StaticPlan of numpy/index_plans.py
