@@ -75,7 +75,8 @@ cdef class Primitive:
 
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
                  bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
-                 lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None):
+                 lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None,
+                 bint host=False):
         self.name = name
         self.abstract = abstract
         self.impl = impl
@@ -93,6 +94,7 @@ cdef class Primitive:
             self.accepts |= 1 << <int>(ACCEPTS[letter])
         self.multiple_results = multiple_results
         self.effects = effects
+        self.host = host
         self.abstract_cache = {}
         self.eager_cache = {}
         self.lower_cache = {}

@@ -27,6 +27,7 @@ from cyxla._engine.core cimport (
     params_key,
 )
 from cyxla._engine.dtypes cimport FLOAT0, FLOAT32, FLOAT64, INT32, INT64, canonicalize_code, info, scalar_code
+from cyxla._engine.host cimport forget_states, host_runs, run_host
 from cyxla._engine import dtypes
 from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
 from cyxla._engine.ndarray cimport Ndarray, is_contiguous, layout_is_known
@@ -76,8 +77,8 @@ cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.
 
 
 def stats():
-    """Counts of traces and compilations in this process, and the seconds spent tracing, lowering and in XLA."""
-    return dict(counters)
+    """Counts of traces, compilations and operations run on the host; seconds spent tracing, lowering and in XLA."""
+    return {**counters, "host": host_runs()}
 
 
 def count(str name, amount):
@@ -266,6 +267,7 @@ def forget_last_calls():
     """Makes every repeated call look its signature up again; for those who empty the tables."""
     global generation
     generation += 1
+    forget_states()
 
 
 @cython.final
@@ -280,6 +282,10 @@ cdef object eager(Primitive primitive, tuple args, dict params):
     cdef list results
     if primitive.impl is not None:
         return primitive.impl(*args, **params)
+    if primitive.host:
+        result = run_host(primitive, args, params)
+        if result is not None:
+            return result
     arrays = list(args)
     if not params and primitive.eager_last is not None:
         last = <EagerCall>primitive.eager_last

@@ -22,6 +22,8 @@ class Primitive:
     batch: Callable[..., Any] | None
     lower: str | Callable[..., Any] | None
     effects: Callable[..., frozenset[Any]] | None
+    host: bool
+    host_plans: dict[Any, Any] | None
     eager_cache: dict[Any, Any]
     lower_cache: dict[Any, Any]
     def __init__(
@@ -43,6 +45,7 @@ class Primitive:
         accepts: str = "biufc",
         multiple_results: bool = False,
         effects: Callable[..., frozenset[Any]] | None = None,
+        host: bool = False,
     ) -> None: ...
     @property
     def name(self) -> str: ...

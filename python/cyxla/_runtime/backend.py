@@ -218,6 +218,11 @@ def default_device():
     return _default_client().local_devices()[0]
 
 
+def has_chosen_device():
+    """Whether the user has said which device new arrays are put on."""
+    return _chosen_device() is not None
+
+
 def install_default_device(chosen):
     """Sets the function that says what the user chose: a device, the name of a platform, or None."""
     global _chosen_device
@@ -226,6 +231,8 @@ def install_default_device(chosen):
 
 def clear_backends():
     """Drops every client, so that the next use starts afresh. Arrays and executables of the old ones stay valid."""
+    from cyxla._engine import host
+
     from . import buffers
 
     with _lock:
@@ -233,6 +240,7 @@ def clear_backends():
         _failures.clear()
         _default.clear()
         buffers.forget_targets()
+        host.forget()
 
 
 def runtime_error_class():

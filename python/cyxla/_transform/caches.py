@@ -3,7 +3,7 @@
 import weakref
 from types import MethodType
 
-from cyxla._engine import caches, dispatch, native
+from cyxla._engine import caches, dispatch, host, native
 from cyxla._engine.caches import CacheInfo
 from cyxla._engine.core import all_primitives
 
@@ -69,6 +69,18 @@ def _eager():
     return CacheInfo(entries, dispatch.EAGER_BOUND, evictions=caches.evicted("eager programs"))
 
 
+def _forget_plans():
+    for primitive in all_primitives().values():
+        primitive.host_plans = None
+    dispatch.forget_last_calls()
+
+
+def _plans():
+    entries = sum(len(p.host_plans) for p in all_primitives().values() if p.host_plans is not None)
+    return CacheInfo(entries, host.PLAN_BOUND, evictions=caches.evicted("plans of host kernels"))
+
+
+caches.register("plans of host kernels", _plans, _forget_plans)
 caches.register("signatures of jitted functions", _signatures, _forget_signatures)
 caches.register("eager programs", _eager, _forget_eager)
 caches.register(

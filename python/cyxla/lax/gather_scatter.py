@@ -363,6 +363,7 @@ gather_p = Primitive(
     jvps=(_gather_jvp, None),
     transpose=_gather_transpose,
     batch=_gather_batch,
+    host=True,
 )
 
 NAN = math.nan
@@ -795,7 +796,7 @@ def _scatter_primitive(name: str, combine: str | None, jvp, transpose):
     def abstract(operand, indices, updates, *, dimension_numbers, **_):
         return _check_scatter(function, operand, indices, updates, dimension_numbers)
 
-    primitive = Primitive(name, abstract=abstract, lower=_scatter_lower(combine), transpose=transpose)
+    primitive = Primitive(name, abstract=abstract, lower=_scatter_lower(combine), transpose=transpose, host=True)
     primitive.jvp = jvp(primitive)
     primitive.batch = _scatter_batch(primitive)
     return primitive

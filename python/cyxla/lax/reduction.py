@@ -101,7 +101,7 @@ def _reduction(name, operation, identity, accepts, choose=None, **rules):
         axes, d = shift_axes(axes, dims[0])
         return prim.bind(args[0], axes=axes, **params), d
 
-    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, **rules)
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, host=True, **rules)
     return prim
 
 
@@ -249,7 +249,7 @@ def _arg_reduction(name, identity, better):
         axes, d = shift_axes(axes, dims[0])
         return prim.bind(args[0], axes=axes, index_dtype=index_dtype), d
 
-    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, differentiable=False)
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, differentiable=False, host=True)
     return prim
 
 

@@ -76,6 +76,7 @@ broadcast_in_dim_p = Primitive(
     linear=True,
     transpose=_broadcast_in_dim_transpose,
     batch=_broadcast_in_dim_batch,
+    host=True,
 )
 
 
@@ -208,6 +209,7 @@ reshape_p = Primitive(
     linear=True,
     transpose=_reshape_transpose,
     batch=_reshape_batch,
+    host=True,
 )
 
 
@@ -285,6 +287,7 @@ transpose_p = Primitive(
     linear=True,
     transpose=lambda ct, x, permutation: [lax.transpose(ct, inverse_permutation(permutation))],
     batch=_transpose_batch,
+    host=True,
 )
 
 
@@ -332,6 +335,7 @@ squeeze_p = Primitive(
     linear=True,
     transpose=lambda ct, x, dimensions: [lax.reshape(ct, x.aval.shape)],
     batch=_squeeze_batch,
+    host=True,
 )
 
 
@@ -401,6 +405,7 @@ rev_p = Primitive(
         rev_p.bind(args[0], dimensions=tuple(d + (d >= dims[0]) for d in dimensions)),
         dims[0],
     ),
+    host=True,
 )
 
 

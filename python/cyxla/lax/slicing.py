@@ -133,6 +133,7 @@ slice_p = Primitive(
     linear=True,
     transpose=_slice_transpose,
     batch=_slice_batch,
+    host=True,
 )
 
 
@@ -305,6 +306,7 @@ dynamic_slice_p = Primitive(
     jvp=_dynamic_slice_jvp,
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
+    host=True,
 )
 
 
@@ -512,6 +514,7 @@ dynamic_update_slice_p = Primitive(
     jvp=_dynamic_update_slice_jvp,
     transpose=_dynamic_update_slice_transpose,
     batch=_dynamic_update_slice_batch,
+    host=True,
 )
 
 

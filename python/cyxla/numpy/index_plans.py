@@ -175,28 +175,6 @@ def decode(index, shape: tuple[int, ...]) -> Index:
     return Index(tuple(result), tuple(expanded), static)
 
 
-def static_key(index):
-    """A hashable key of an index of ints, slices, None and Ellipsis; None for all other indices."""
-    kind = type(index)
-    if kind is int:
-        return index
-    if kind is slice:
-        return _slice_key(index)
-    if kind is not tuple:
-        return "..." if index is Ellipsis else "None" if index is None else None
-    key = []
-    for entry in index:
-        kind = type(entry)
-        if kind is slice:
-            entry = _slice_key(entry)
-            if entry is None:
-                return None
-        elif kind is not int and entry is not None and kind is not EllipsisType:
-            return None
-        key.append(entry)
-    return tuple(key)
-
-
 def _slice_key(entry: slice):
     start, stop, step = entry.start, entry.stop, entry.step
     if (
