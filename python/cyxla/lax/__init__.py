@@ -89,7 +89,8 @@ from cyxla.lax.parallel import (
 from cyxla.lax.composite import composite
 from cyxla._transform.transfer import device_put_p
 
-# Modules that are loaded when one of their functions is first asked for.
+# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
+# module would then take.
 _LATER = {
     "approximate": "approx_max_k approx_min_k approx_top_k_p",
     "ragged": "ragged_dot ragged_dot_general RaggedDotDimensionNumbers",

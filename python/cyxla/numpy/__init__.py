@@ -104,6 +104,7 @@ from .dtypes import (
     uint64,
     unsignedinteger,
 )  # fmt: skip
+from .einsum import einsum, einsum_path
 from .elementwise import (
     abs,
     absolute,
@@ -352,11 +353,11 @@ nan = _np.nan
 newaxis = None
 pi = _np.pi
 
-# Modules that are loaded when one of their functions is first asked for.
+# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
+# module would then take.
 _LATER = {
     "bits": "packbits unpackbits",
     "calculus": "convolve corrcoef correlate cov diff ediff1d gradient trapezoid unwrap",
-    "einsum": "einsum einsum_path",
     "functional": "apply_along_axis apply_over_axes fromfunction piecewise vectorize",
     "index_tricks": "c_ index_exp mgrid ogrid r_ s_",
     "nanreductions": "nanargmax nanargmin nanmax nanmean nanmin nanprod nanstd nansum nanvar",
