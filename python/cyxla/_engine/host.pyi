@@ -1,5 +1,8 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
+
+@final
+class Plan: ...
 
 def install_state(function: Callable[[], tuple[Any] | None]) -> None: ...
 def install_indexing(getitem: Callable[[Any, Any], Any], plan: Callable[..., Any]) -> None: ...
