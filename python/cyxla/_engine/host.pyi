@@ -1,5 +1,8 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
+
+@final
+class Plan: ...
 
 PLAN_BOUND: int
 INDEX_BOUND: int
