@@ -69,8 +69,8 @@ def scaled_matmul(lhs, rhs, lhs_scales, rhs_scales, preferred_element_type=np.fl
         check_rank("scaled_matmul", name, x, 3, 3)
     if lhs.shape[::2] != rhs.shape[::2]:
         raise ValueError(
-            f"scaled_matmul: lhs of shape {lhs.shape} and rhs of shape {rhs.shape} must have equally many matrices, and "
-            "rows of one size"
+            f"scaled_matmul: lhs of shape {lhs.shape} and rhs of shape {rhs.shape} must have equally many matrices "
+            "and rows of one size"
         )
     blocks = lhs_scales.shape[2]
     if lhs_scales.shape[:2] != lhs.shape[:2] or rhs_scales.shape != (*rhs.shape[:2], blocks):
