@@ -403,7 +403,7 @@ def _length(xs, tree, length):
 
             where = next(keystr(p) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
             raise ValueError(
-                f"scan: xs{where} is a scalar, which has no axis to loop over; pass it in the carry or close over it"
+                f"scan: xs{where} is a scalar, which has no leading axis to loop over; pass it in the carry or close over it"
             )
         sizes.add(x.shape[0])
     if length is not None:
