@@ -85,7 +85,7 @@ cdef dict writes = {}                # (aval, aval of the values, key of the ind
 cdef dict fills = {}                 # (aval, value) -> Plan
 
 
-register_tables("plans of indexing", INDEX_BOUND, lambda: [reads, writes, fills])
+register_tables("host plans of indexing", INDEX_BOUND, lambda: [reads, writes, fills])
 
 
 def install_state(function):

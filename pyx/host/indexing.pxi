@@ -44,7 +44,7 @@ cdef object slice_key(object entry):
 
 
 cdef Plan remember(dict plans, key, Plan plan):
-    keep(plans, key, plan, INDEX_BOUND, "plans of indexing")
+    keep(plans, key, plan, INDEX_BOUND, "host plans of indexing")
     return plan
 
 
