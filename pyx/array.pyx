@@ -408,6 +408,8 @@ cdef class ArrayImpl(Array):
 
 
 cdef object python_scalar(ArrayImpl array, str wanted):
+    if array.aval.code >= EXTENDED:
+        raise TypeError(f"{wanted}() needs a number; this array is {array.aval.str_short()}")
     if array.aval.ndim != 0:
         raise TypeError(f"{wanted}() needs an array of rank 0; this one is {array.aval.str_short()}. Pick an element "
                         "of it, or reduce it, first.")

@@ -29,7 +29,7 @@ from cyxla._engine.core cimport (
 from cyxla._engine.dtypes cimport FLOAT0, FLOAT32, FLOAT64, INT32, INT64, canonicalize_code, info, scalar_code
 from cyxla._engine.host cimport forget_states, host_runs, run_host
 from cyxla._engine import dtypes
-from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
+from cyxla._engine.native cimport Donation, HostMemory, NativeProgram, new_memory
 from cyxla._engine.ndarray cimport Ndarray, is_contiguous, layout_is_known
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
@@ -39,6 +39,7 @@ from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vec
 
 cdef extern from *:
     PyTypeObject* Py_TYPE(object)
+    Py_ssize_t refcount "Py_REFCNT"(PyObject*)
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
     PyObject** PySequence_Fast_ITEMS(list)
     void xdecref "Py_XDECREF"(PyObject*) noexcept
@@ -194,6 +195,8 @@ cdef class Executable:
                     raise TypeError(f"the program takes more arrays than {n_arrays}")
                 array = <ArrayImpl>arrays[self.taken[i]]
                 buffer[i] = memory_pointer(array)
+            if self.donated:
+                self.reuse_donated(arrays, buffers, PySequence_Fast_ITEMS(results))
             if self.native.lengthy:
                 # Other threads run meanwhile, and may delete an argument.
                 _held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
@@ -210,6 +213,33 @@ cdef class Executable:
             array.host_ = None
             array.deleted_ = True
         return results
+
+    cdef int reuse_donated(self, PyObject** arrays, void** buffers, PyObject** results) except -1:
+        """Gives the memory of donated arguments to the results made of them, where nobody else refers to it."""
+        cdef Donation donation
+        cdef Py_ssize_t i, n_constants = len(self.constant_arrays)
+        cdef ArrayImpl array
+        cdef void* data
+        for donation in self.native.program.donations:
+            if <Py_ssize_t>donation.source < n_constants:
+                continue
+            i = self.taken[donation.source - n_constants]
+            array = <ArrayImpl>arrays[i]
+            data = buffers[donation.source]
+            if i not in self.donated or array.buffer_ is not None or type(array.host_) is not HostMemory:
+                continue
+            if refcount(<PyObject*>array.host_) != 1 or (<HostMemory>array.host_).owner is not None:
+                continue
+            if (<HostMemory>array.host_).size != <Py_ssize_t>self.native.sizes[donation.target]:
+                continue
+            # The same array may have been passed twice.
+            for i in range(self.native.n_parameters):
+                if i != <Py_ssize_t>donation.source and buffers[i] == data:
+                    break
+            else:
+                (<ArrayImpl>results[donation.target - self.native.n_parameters]).host_ = array.host_
+                buffers[donation.target] = data
+        return 0
 
     cdef int make_results(self, void** buffers, PyObject** results) except -1:
         """Writes new references to arrays for a native program's results, and where their memory is."""

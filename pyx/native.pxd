@@ -1,6 +1,6 @@
 # Programs run in this process, without PJRT, and the memory that they read and write.
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
@@ -25,6 +25,9 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         uint64_t temporaries
     cppclass Context:
         char message[240]
+    cppclass Donation "cyxla::native::Program::Donation":
+        uint32_t source "from"
+        uint32_t target "to"
     cppclass Program:
         @staticmethod
         Program* load(const uint8_t*, size_t, const Limits&, string&)
@@ -33,6 +36,7 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         cbool run(Context&, void**)
         vector[Shape] parameters
         vector[Shape] outputs
+        vector[Donation] donations
         uint64_t work
         cbool open_ended
         size_t n_thunks

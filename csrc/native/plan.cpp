@@ -72,9 +72,8 @@ class Planner {
       } else if (allocation.output >= 0) {
         place.kind = Place::buffer;
         place.index = n_parameters + static_cast<uint32_t>(allocation.output);
-        // A donated parameter: the program works in the output's memory, on a copy.
         if (allocation.parameter >= 0)
-          program_.donations_.push_back({static_cast<uint32_t>(allocation.parameter), place.index, allocation.size});
+          program_.donations.push_back({static_cast<uint32_t>(allocation.parameter), place.index, allocation.size});
       } else if (allocation.parameter >= 0) {
         place.kind = Place::buffer;
         place.index = static_cast<uint32_t>(allocation.parameter);

@@ -124,8 +124,16 @@ class Program {
   // False if a kernel or a function reported an error; context.message then says more, or nothing.
   bool run(Context& context, void* const* buffers) const noexcept;
 
+  // A parameter of which the program turns the contents into an output, in the output's memory: which may be the
+  // parameter's own, and is filled with a copy where it is not.
+  struct Donation {
+    uint32_t from, to;  // buffers
+    uint64_t bytes;
+  };
+
   std::vector<Shape> parameters;
   std::vector<Shape> outputs;
+  std::vector<Donation> donations;
   uint64_t work = 0;
   bool open_ended = false;  // has a loop whose trip count is not known
   size_t n_thunks = 0;
@@ -138,10 +146,6 @@ class Program {
     uint32_t argument;
     uint32_t buffer;
     uint64_t offset;
-  };
-  struct Donation {
-    uint32_t from, to;  // buffers
-    uint64_t bytes;
   };
   struct FramePlan {
     uint32_t first;
@@ -165,7 +169,6 @@ class Program {
   std::vector<int64_t> counts_;
   std::vector<Argument> arguments_;  // with constants in place, the rest to be filled in
   std::vector<Patch> patches_;
-  std::vector<Donation> donations_;
   std::vector<Temporary> temporaries_;
   std::vector<FramePlan> frames_;
   std::vector<Sort> sorts_;

@@ -231,8 +231,9 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
   Argument* arguments = context.arguments.data();
   for (const Patch& patch : patches_)
     arguments[patch.argument].data = static_cast<uint8_t*>(buffers[patch.buffer]) + patch.offset;
-  for (const Donation& donation : donations_)
-    if (donation.bytes) std::memcpy(buffers[donation.to], buffers[donation.from], donation.bytes);
+  for (const Donation& donation : donations)
+    if (donation.bytes && buffers[donation.to] != buffers[donation.from])
+      std::memcpy(buffers[donation.to], buffers[donation.from], donation.bytes);
   const FlushDenormals flush;
   const Op* const ops = ops_.data();
   for (const Op* op = ops;;) {

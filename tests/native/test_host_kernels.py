@@ -410,6 +410,8 @@ def test_gather(dtype, index_dtype):
 def test_scatter(name):
     function = getattr(lax, f"scatter{name}")
     random = np.random.default_rng(0)
+    # Which of two NaNs that meet is left depends on the options that XLA compiles with.
+    meeting = name in ("_add", "_sub", "_mul")
     for dtype in ("bool", "float16", "bfloat16", "int32", "float32"):
         if dtype == "bool" and name in ("_add", "_sub", "_mul"):
             continue
@@ -421,11 +423,11 @@ def test_scatter(name):
                 np.int32(random.integers(-7, 9, (4, 2))),
                 random.choice(few, (4, 6, 2)),
             )
-            check(lambda x, i, u: function(x, i, u, numbers, mode=mode), *arrays, any_nan=dtype in HALVES)
+            check(lambda x, i, u: function(x, i, u, numbers, mode=mode), *arrays, any_nan=meeting or dtype in HALVES)
             # Indices that occur many times.
             single = lax.ScatterDimensionNumbers((), (0,), (0,))
             arrays = random.choice(few, 5), np.int32(random.integers(-1, 6, (30, 1))), random.choice(few, 30)
-            check(lambda x, i, u: function(x, i, u, single, mode=mode), *arrays, any_nan=dtype in HALVES)
+            check(lambda x, i, u: function(x, i, u, single, mode=mode), *arrays, any_nan=meeting or dtype in HALVES)
 
 
 INDICES = [

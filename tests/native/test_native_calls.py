@@ -84,6 +84,29 @@ def test_donation():
         f(x, 1.0)
 
 
+def test_donated_memory_is_reused():
+    f = cyxla.jit(lambda x, y: x * 2 + y, donate_argnums=0)
+    y = jnp.ones(1000)
+
+    def address(x):
+        return memoryview(x).obj.address
+
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    before = address(x)
+    out = f(x, y)
+    assert address(out) == before
+    np.testing.assert_array_equal(out, np.full(1000, 7.0))
+
+    # Not where somebody else looks at it, or where it is passed twice.
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    view = np.asarray(x)
+    out = f(x, y)
+    np.testing.assert_array_equal(view, np.full(1000, 3.0))
+    np.testing.assert_array_equal(out, np.full(1000, 7.0))
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    np.testing.assert_array_equal(f(x, x), np.full(1000, 9.0))
+
+
 def test_deleted_arguments():
     f = cyxla.jit(lambda x: x + 1)
     x = jnp.arange(4.0) * 1
