@@ -7,6 +7,7 @@ from cpython.object cimport PyTypeObject
 from libc.math cimport copysign, isnan
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.dtypes cimport (
     BOOL, EXTENDED, FLOAT0, canonicalize_code, code_dtype, dtype_code, info, scalar_code,
     KIND_SIGNED, KIND_UNSIGNED,
@@ -547,6 +548,8 @@ cdef Array to_array(object value):
     cdef ArrayImpl array
     if isinstance(value, Array):
         return <Array>value
+    if thread_flags().transfer_guard:
+        runtime().guard_host_to_device(value)
     kind = type(value)
     if kind is float or kind is int or kind is bool or kind is complex:
         return scalar_literal(value, scalar_code(value), kind is not bool)

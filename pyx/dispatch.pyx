@@ -16,7 +16,7 @@ from cyxla._engine.array cimport (
 )
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.boundary cimport hide_internal_frames
-from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
+from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
@@ -37,6 +37,7 @@ cdef extern from *:
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
 cdef Primitive jit_p = None
+cdef object check_values = None      # (primitive, params, args, results): raises for a NaN or infinity among the results
 
 
 def install_compiler(function):
@@ -50,6 +51,12 @@ def install_jit(Primitive primitive, trace):
     global jit_p, trace_function
     jit_p = primitive
     trace_function = trace
+
+
+def install_value_check(function):
+    """`function(primitive, params, args, results)` raises where `jax_debug_nans` or `jax_debug_infs` asks for it."""
+    global check_values
+    check_values = function
 
 
 cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
@@ -223,8 +230,12 @@ cdef object eager(Primitive primitive, tuple args, dict params):
     cdef EagerCall last
     cdef list arrays
     cdef list results
+    cdef object result
     if primitive.impl is not None:
-        return primitive.impl(*args, **params)
+        result = primitive.impl(*args, **params)
+        if thread_flags().check_values:
+            check_values(primitive, params, args, result if primitive.multiple_results else [result])
+        return result
     arrays = list(args)
     if not params and primitive.eager_last is not None:
         last = <EagerCall>primitive.eager_last
@@ -232,6 +243,10 @@ cdef object eager(Primitive primitive, tuple args, dict params):
             executable = last.executable
     if executable is None:
         executable = find_executable(primitive, args, params, placement(arrays))
+        if thread_flags().check_values:
+            results = executable.run(arrays)
+            check_values(primitive, params, args, results)
+            return results if primitive.multiple_results else results[0]
     results = executable.run(arrays)
     return results if primitive.multiple_results else results[0]
 
@@ -241,6 +256,8 @@ cdef bint is_repeated(EagerCall last, tuple args):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
     cdef ArrayImpl array
     if n != PyTuple_GET_SIZE(last.avals) or last.epoch != config_epoch() or last.generation != generation:
+        return False
+    if thread_flags().check_values:
         return False
     for i in range(n):
         array = <ArrayImpl>PyTuple_GET_ITEM(args, i)
@@ -387,9 +404,10 @@ cdef bint matches(Entry entry, Flat* flat):
     cdef Py_ssize_t i
     cdef PyObject* leaf
     cdef tuple avals = entry.avals
+    cdef ThreadFlags* flags = thread_flags()
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
         return False
-    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or flags.disable_jit or flags.check_values:
         return False
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
@@ -452,6 +470,7 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
     cdef TreeDef in_tree
     cdef object static = None
     cdef Py_ssize_t i
+    cdef list results
     if thread_flags().disable_jit:
         return self.__wrapped__(*args, **(kwargs or {}))
     if not self.simple:
@@ -476,7 +495,10 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
     if entry.avals is not None and self.simple:
         self.last = entry
-    return unflatten(entry.out_tree, entry.executable.run(leaves))
+    results = entry.executable.run(leaves)
+    if thread_flags().check_values:
+        check_values(jit_p, {"jaxpr": entry.closed, "name": entry.name}, leaves, results)
+    return unflatten(entry.out_tree, results)
 
 
 cdef bint all_concrete(list leaves):

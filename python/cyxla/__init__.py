@@ -48,6 +48,8 @@ from cyxla._runtime.backend import local_devices as local_devices
 from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
+from cyxla._runtime.callbacks import effects_barrier as effects_barrier
+from cyxla._transform.callbacks import pure_callback as pure_callback
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
 from cyxla._transform.closure import closure_convert as closure_convert
@@ -87,7 +89,9 @@ jacobian = jacrev
 _LAZY = {
     "ad_checkpoint",
     "custom_derivatives",
+    "debug",
     "dlpack",
+    "experimental",
     "flatten_util",
     "nn",
     "ops",

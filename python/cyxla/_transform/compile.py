@@ -4,16 +4,17 @@ import time
 
 from cyxla._core.config import config
 from cyxla._engine import dispatch
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, NamedAxisEffect, Var
 from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
+from cyxla._transform.effects import is_ordered
 
 
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
-    __slots__ = ("avals_in", "avals_out", "constants", "donated", "kept", "name", "text")
+    __slots__ = ("avals_in", "avals_out", "callbacks", "constants", "donated", "effects", "kept", "name", "text")
 
     def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
         start = time.perf_counter()
@@ -28,7 +29,9 @@ class Program:
         self.name = name
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
-        self.text, self.constants = lower_module(
+        # That an equation refers to a named axis is nothing that happens when the program runs.
+        self.effects = [effect for effect in jaxpr.effects if type(effect) is not NamedAxisEffect]
+        self.text, self.constants, self.callbacks = lower_module(
             ClosedJaxpr(jaxpr, [c for _, c in pairs]),
             f"jit_{module_name(name)}",
             platform=platform,
@@ -41,12 +44,16 @@ class Program:
 
         `small` says whether to use the options that halve XLA's fixed cost; None leaves it to the compiler's own rule.
         """
-        from cyxla._runtime import backend, compiler, execute, native
+        from cyxla._runtime import backend, callbacks, compiler, execute, native
 
         start = time.perf_counter()
         target = device if device is not None else backend.default_device()
-        loaded = compiler.compile(self.text, [target], compiler_options, small=small)
+        loaded = compiler.compile(
+            self.text, [target], compiler_options, small=small, host_callbacks=self.callbacks
+        )
         runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
+        if self.effects:
+            runner.execute = callbacks.tracked(runner.execute, any(map(is_ordered, self.effects)))
         program = native.prepare(
             loaded,
             target,
@@ -54,6 +61,7 @@ class Program:
             [aval.physical() for aval in self.avals_out],
             # float0 results are made by the caller, from nothing.
             enabled=config.cyxla_native and all(aval.dtype != float0 for aval in self.avals_out),
+            calls_python=bool(self.callbacks),
         )
         dispatch.count("compilations", 1)
         dispatch.count("native", int(not isinstance(program, str)))
