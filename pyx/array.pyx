@@ -627,6 +627,12 @@ def typeof(value):
     return aval_of(value)
 
 
+def guard_host_to_device(value):
+    """For values that become arrays otherwise than by `asarray`: raises or logs where a transfer guard minds."""
+    if thread_flags().transfer_guard:
+        runtime().guard_host_to_device(value)
+
+
 def is_arraylike(value):
     """Whether operators and functions take `value` as an array."""
     return is_operand(value)

@@ -7,6 +7,7 @@ A program written for JAX changes its imports:
 """
 
 from cyxla import _wiring as _wiring  # isort: skip
+from cyxla._transform import debug_values as _debug_values  # isort: skip
 
 from cyxla import dtypes as dtypes
 from cyxla import errors as errors
@@ -53,6 +54,7 @@ from cyxla._transform.callbacks import pure_callback as pure_callback
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
 from cyxla._transform.closure import closure_convert as closure_convert
+from cyxla._transform.compile_time import ensure_compile_time_eval as ensure_compile_time_eval
 from cyxla._transform.custom import custom_gradient as custom_gradient
 from cyxla._transform.custom import custom_jvp as custom_jvp
 from cyxla._transform.custom import custom_vjp as custom_vjp

@@ -6,6 +6,7 @@ ordered effects starts when the last such program of its thread has finished.
 
 import atexit
 import collections
+import contextlib
 import threading
 
 # A custom call to a Python function, as the lowering writes it, and what it is called elsewhere than on CPU.
@@ -69,11 +70,9 @@ def wait_for_ordered():
     _thread.last = None
     from . import xla
 
-    try:
+    # Whoever reads the results, or waits for all effects, is told of errors.
+    with contextlib.suppress(xla.JaxRuntimeError):
         token.block_until_ready()
-    except xla.JaxRuntimeError:
-        # Whoever reads the results, or waits for all effects, is told.
-        pass
 
 
 def effects_barrier():

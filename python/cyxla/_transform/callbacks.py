@@ -76,8 +76,8 @@ def result_avals(api, result_shape_dtypes):
             ) from None
         if canonicalize_dtype(dtype) != dtype:
             raise ValueError(
-                f"{api}: result_shape_dtypes has a {dtype} array, and 64-bit types are disabled; enable jax_enable_x64, "
-                f"or announce {canonicalize_dtype(dtype)}"
+                f"{api}: result_shape_dtypes has a {dtype} array, and 64-bit types are disabled: enable "
+                f"jax_enable_x64, or announce {canonicalize_dtype(dtype)}"
             )
         avals.append(ShapedArray(tuple(shape), dtype))
     return tuple(avals), tree
@@ -112,10 +112,7 @@ def in_program(ctx, api, callback, names, avals=(), *, ordered=False, effect=Tru
 
     def function(*values):
         # The memory is XLA's, and only for the time of the call.
-        args = [
-            array_from_physical(np.array(value), aval)
-            for value, aval in zip(values[1:] if ordered else values, operands)
-        ]
+        args = [array_from_host(np.array(value)) for value in (values[1:] if ordered else values)]
         try:
             with using_trace(None), Override(options):
                 outs = check_results(api, callback, callback(*args), avals)

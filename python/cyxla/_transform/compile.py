@@ -1,5 +1,6 @@
 """From a closed jaxpr to an `Executable`: dead code removed, lowered to StableHLO, compiled by XLA."""
 
+import logging
 import time
 
 from cyxla._core.config import config
@@ -9,6 +10,8 @@ from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform.effects import is_ordered
+
+logger = logging.getLogger("cyxla")
 
 
 class Program:
@@ -37,7 +40,9 @@ class Program:
             platform=platform,
             arg_attributes=attributes,
         )
-        dispatch.count("lower_s", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        dispatch.count("lower_s", seconds)
+        log_compile("Lowered %s to StableHLO in %.6f s", name, seconds)
 
     def compile(self, device, *, committed=False, small=None, compiler_options=None):
         """The program as an `Executable` on a device (None: the default device).
@@ -47,10 +52,10 @@ class Program:
         from cyxla._runtime import backend, callbacks, compiler, execute, native
 
         start = time.perf_counter()
+        types = ", ".join(aval.str_short() for aval in self.avals_in)
+        log_compile("Compiling %s for arguments of types (%s)", self.name, types)
         target = device if device is not None else backend.default_device()
-        loaded = compiler.compile(
-            self.text, [target], compiler_options, small=small, host_callbacks=self.callbacks
-        )
+        loaded = compiler.compile(self.text, [target], compiler_options, small=small, host_callbacks=self.callbacks)
         runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
         if self.effects:
             runner.execute = callbacks.tracked(runner.execute, any(map(is_ordered, self.effects)))
@@ -65,7 +70,9 @@ class Program:
         )
         dispatch.count("compilations", 1)
         dispatch.count("native", int(not isinstance(program, str)))
-        dispatch.count("compile_s", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        dispatch.count("compile_s", seconds)
+        log_compile("Compiled %s by XLA in %.6f s", self.name, seconds)
         return dispatch.Executable(
             runner,
             loaded,
@@ -77,6 +84,11 @@ class Program:
             donated=self.donated,
             native=program,
         )
+
+
+def log_compile(message, *args):
+    """Logs a step of a compilation: as a warning with `jax_log_compiles`, otherwise for debugging."""
+    logger.log(logging.WARNING if config.jax_log_compiles else logging.DEBUG, message, *args)
 
 
 def module_name(name):

@@ -18,7 +18,7 @@ from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
-from cyxla._transform.compile import Program
+from cyxla._transform.compile import Program, log_compile
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
@@ -259,8 +259,10 @@ class JitSpec:
         start = time.perf_counter()
         info = DebugInfo("jit", self.name, self.fun, in_tree, static)
         jaxpr, consts = trace_flat(flat, avals, info)
+        seconds = time.perf_counter() - start
         dispatch.count("traces", 1)
-        dispatch.count("trace_s", time.perf_counter() - start)
+        dispatch.count("trace_s", seconds)
+        log_compile("Traced %s for jit in %.6f s", self.name, seconds)
         return Entry(stages.ClosedJaxpr(jaxpr, consts), out_tree, self.name)
 
     def donated(self, in_tree, static):

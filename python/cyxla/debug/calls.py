@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from cyxla._engine.array import Array, asarray, is_arraylike
+from cyxla._engine.array import asarray, is_arraylike
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._runtime.callbacks import wait_for_ordered
-from cyxla._transform.arguments import function_name
 from cyxla._transform.callbacks import each_member, in_program
 from cyxla._transform.effects import DebugEffect, OrderedDebugEffect, only
 
@@ -15,16 +14,10 @@ _EFFECTS = {False: only(DebugEffect), True: only(OrderedDebugEffect)}
 
 
 class Static(NamedTuple):
-    """The arguments of a call that are no arrays, by their positions among the leaves. Equal to itself only."""
+    """The arguments of a call that are no arrays, by their positions among the leaves."""
 
     leaves: tuple
     tree: Any
-
-    def __hash__(self):
-        return id(self)
-
-    def __eq__(self, other):
-        return self is other
 
     def __repr__(self):
         return f"Static({dict(self.leaves)})" if self.leaves else "Static()"
@@ -42,10 +35,6 @@ def split(args, kwargs, is_dynamic=is_arraylike):
     leaves, tree = tree_flatten((args, kwargs))
     static = tuple((i, leaf) for i, leaf in enumerate(leaves) if not is_dynamic(leaf))
     return [asarray(leaf) for leaf in leaves if is_dynamic(leaf)], Static(static, tree)
-
-
-def is_array(leaf):
-    return isinstance(leaf, Array)
 
 
 def make_primitive(name, api, make):
@@ -127,6 +116,3 @@ def callback(callback, *args, ordered=False, partitioned=False, **kwargs):
     debug_callback_p.bind(
         *arrays, callback=callback, static=static, ordered=bool(ordered), partitioned=bool(partitioned)
     )
-
-
-__all__ = ["callback", "function_name", "make_primitive", "split"]

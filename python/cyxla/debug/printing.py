@@ -101,7 +101,7 @@ def print(fmt, *args, ordered=False, partitioned=False, skip_format_check=False,
 
 @api_boundary
 def log(fmt, *args, ordered=False, partitioned=False, skip_format_check=False, _use_logging=True, **kwargs):
-    """As `debug.print`, but the text goes to the logger `cyxla.debug`, at level INFO, as of the line that called this."""
+    """As `debug.print`, but the text goes to the logger `cyxla.debug`, at level INFO, as from the line of the call."""
     record = _record() if _use_logging else None
     _bind("debug.log", fmt, args, kwargs, ordered, partitioned, skip_format_check, record)
 

@@ -8,7 +8,7 @@ from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
 from cyxla._engine.lowering import TOKEN, is_ordered
-from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
 from cyxla.lax._util import scalar_like
 from cyxla.lax.control_flow.common import (
@@ -254,6 +254,7 @@ def while_loop(cond_fun, body_fun, init_val):
 
 
 def _while_python(cond_fun, body_fun, value):
+    value = tree_map(asarray, value)
     while cond_fun(value):
         value = body_fun(value)
     return value
@@ -295,7 +296,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if first is not None and last is not None:
         if config.jax_disable_jit:
             for i in range(first, last):
-                init_val = body_fun(asarray(i), init_val)
+                init_val = body_fun(i, init_val)
             return init_val
         from cyxla.lax.control_flow.scan import scan
 
