@@ -7,7 +7,6 @@ A program written for JAX changes its imports:
 """
 
 from cyxla import _wiring as _wiring  # isort: skip
-from cyxla._transform import debug_values as _debug_values  # isort: skip
 
 from cyxla import dtypes as dtypes
 from cyxla import errors as errors

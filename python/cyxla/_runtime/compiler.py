@@ -160,7 +160,8 @@ def compile(
 
     `small=False` says that a program is not to be compiled as a small one (see above), whatever `is_small` says.
     Objects in `keep_alive` live as long as the executable, and so do `host_callbacks`, the Python functions that the
-    program calls by their index; programs with any are not cached on disk, since they refer to this process. Releases the GIL: several threads compile at once.
+    program calls by their index; programs with any are not cached on disk, since they refer to this process. Releases
+    the GIL: several threads compile at once.
 
     Returns jaxlib's LoadedExecutable. Raises JaxRuntimeError for a module that does not parse or compile, or an option
     that XLA does not know.

@@ -7,7 +7,6 @@ again, one operation after the other, to find the one that made it.
 import numpy as np
 
 from cyxla._core.config import config
-from cyxla._engine import dispatch
 from cyxla._engine.array import ArrayImpl
 from cyxla._engine.core import Literal
 from cyxla._transform.jit import jit_p
@@ -65,5 +64,3 @@ def _run(jaxpr, consts, args):
             raise FloatingPointError(f"{error}, at {file}:{line} ({function.rpartition('.')[2]})") from None
         env.update(zip(eqn.outvars, outs if eqn.primitive.multiple_results else [outs]))
 
-
-dispatch.install_value_check(check)

@@ -346,7 +346,14 @@ def _trace_entry(jitted, leaves, in_tree, static):
     return entry
 
 
+def _check_values(primitive, params, args, results):
+    from cyxla._transform.debug_values import check
+
+    check(primitive, params, args, results)
+
+
 dispatch.install_jit(jit_p, _trace_entry)
+dispatch.install_value_check(_check_values)
 
 # Functions jitted twice with equal options share their compiled programs.
 _entries = weakref.WeakKeyDictionary()
