@@ -5,7 +5,7 @@ import time
 
 from cyxla._core.config import config
 from cyxla._engine import dispatch
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, NamedAxisEffect, Var
+from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
 from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
@@ -32,8 +32,8 @@ class Program:
         self.name = name
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
-        # That an equation refers to a named axis is nothing that happens when the program runs.
-        self.effects = [effect for effect in jaxpr.effects if type(effect) is not NamedAxisEffect]
+        # That an equation refers to a named axis, for one, is nothing that happens when the program runs.
+        self.effects = [effect for effect in jaxpr.effects if getattr(effect, "observable", False)]
         self.text, self.constants, self.callbacks = lower_module(
             ClosedJaxpr(jaxpr, [c for _, c in pairs]),
             f"jit_{module_name(name)}",

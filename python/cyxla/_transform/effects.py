@@ -5,6 +5,7 @@ class Effect:
     """Something that an equation does besides computing its results. Ordered ones happen in the program's order."""
 
     ordered = False
+    observable = True  # when the program runs, so that somebody may want to wait for it
 
     def __eq__(self, other):
         return type(other) is type(self)
