@@ -71,6 +71,8 @@ FORMATS = {
     "no field": lambda jax: jax.debug.print("text", X),
     "no format": lambda jax: jax.debug.print(3),
     "bad spec": lambda jax: jax.debug.print("{:.2f}", jax.numpy.asarray(X)),
+    "options first": lambda jax: jax.debug.print(ordered=True)("{}", 3),
+    "callback later": lambda jax: jax.debug.callback(ordered=True)(lambda x: print("called", x), 3),
     "not callable": lambda jax: jax.debug.callback(3, X),
 }
 

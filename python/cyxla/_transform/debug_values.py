@@ -63,4 +63,3 @@ def _run(jaxpr, consts, args):
             file, line, function = eqn.source
             raise FloatingPointError(f"{error}, at {file}:{line} ({function.rpartition('.')[2]})") from None
         env.update(zip(eqn.outvars, outs if eqn.primitive.multiple_results else [outs]))
-

@@ -1,5 +1,6 @@
 """`debug.callback`, and the primitives behind it and `debug.print`."""
 
+import functools
 from typing import Any, NamedTuple
 
 from cyxla._engine.array import asarray, is_arraylike
@@ -89,13 +90,14 @@ debug_callback_p = make_primitive("debug_callback", "debug.callback", _callback)
 
 
 @api_boundary
-def callback(callback, *args, ordered=False, partitioned=False, **kwargs):
+def callback(callback=None, *args, ordered=False, partitioned=False, **kwargs):
     """Calls a Python function with the values of arrays when a compiled program comes to it.
 
     Arguments that are no arrays are handed over as they are; the result is ignored. Transformations leave the call
     alone: `grad` calls it once, in the forward pass, and `vmap` once for each element. With `ordered` calls happen in
     the order of the program, and of the programs of one thread. With `partitioned` a program on several devices calls
-    it on each of them with the part that is there.
+    it on each of them with the part that is there. Without a callback, a function that takes it and the arguments is
+    returned.
 
     What the callback raises is raised here outside of programs; from within one it arrives as a JaxRuntimeError when
     results are waited for.
@@ -108,6 +110,12 @@ def callback(callback, *args, ordered=False, partitioned=False, **kwargs):
     >>> seen
     [3]
     """
+    if callback is None:
+        return functools.partial(_call, ordered=ordered, partitioned=partitioned)
+    _call(callback, *args, ordered=ordered, partitioned=partitioned, **kwargs)
+
+
+def _call(callback, *args, ordered, partitioned, **kwargs):
     if not callable(callback):
         raise TypeError(
             f"debug.callback takes a function first, got {callback!r:.200} of type {type(callback).__name__}"

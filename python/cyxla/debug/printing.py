@@ -1,6 +1,7 @@
 """`debug.print` and `debug.log`: values in compiled programs, formatted as `str.format` does."""
 
 import builtins
+import functools
 import logging
 import string
 import sys
@@ -81,12 +82,12 @@ def _bind(api, fmt, args, kwargs, ordered, partitioned, skip_format_check, recor
 
 
 @api_boundary
-def print(fmt, *args, ordered=False, partitioned=False, skip_format_check=False, _use_logging=False, **kwargs):
+def print(fmt=None, *args, ordered=False, partitioned=False, skip_format_check=False, _use_logging=False, **kwargs):
     """Prints values of a program when it runs: `fmt.format(*args, **kwargs)`.
 
     Works under every transformation: `vmap` prints once for each element, `grad` once in the forward pass. Calls may
     come in another order than in the program unless they are `ordered`; `partitioned` prints the part of each device.
-    `cyxla.effects_barrier()` waits for all of them.
+    `cyxla.effects_barrier()` waits for all of them. Without a format, a function that takes it is returned.
 
     Raises ValueError for arguments that the format does not use, IndexError or KeyError for arguments that it misses,
     unless `skip_format_check` is set.
@@ -95,13 +96,23 @@ def print(fmt, *args, ordered=False, partitioned=False, skip_format_check=False,
     >>> cyxla.jit(lambda x: cyxla.debug.print("x is {} and y {y:.2f}", x, y=x[0] / 3))(jnp.arange(1.0, 3.0))
     x is [1. 2.] and y 0.33
     """
+    if fmt is None:
+        return functools.partial(
+            print, ordered=ordered, partitioned=partitioned, skip_format_check=skip_format_check,
+            _use_logging=_use_logging,
+        )  # fmt: skip
     record = _record() if _use_logging else None
     _bind("debug.print", fmt, args, kwargs, ordered, partitioned, skip_format_check, record)
 
 
 @api_boundary
-def log(fmt, *args, ordered=False, partitioned=False, skip_format_check=False, _use_logging=True, **kwargs):
+def log(fmt=None, *args, ordered=False, partitioned=False, skip_format_check=False, _use_logging=True, **kwargs):
     """As `debug.print`, but the text goes to the logger `cyxla.debug`, at level INFO, as from the line of the call."""
+    if fmt is None:
+        return functools.partial(
+            log, ordered=ordered, partitioned=partitioned, skip_format_check=skip_format_check,
+            _use_logging=_use_logging,
+        )  # fmt: skip
     record = _record() if _use_logging else None
     _bind("debug.log", fmt, args, kwargs, ordered, partitioned, skip_format_check, record)
 
