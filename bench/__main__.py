@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from bench import bench_hlo_size
 from bench.report import chart, read, table
 
 HERE = pathlib.Path(__file__).parent
@@ -33,6 +34,7 @@ def main():
     if data.exists() and data.stat().st_size:
         cases = read(json.loads(data.read_text()))
         print("\n" + table(cases))
+        print("\n" + bench_hlo_size.table(bench_hlo_size.sizes()))
         chart(cases, RESULTS / "bench.png")
         print(f"\nchart: {RESULTS / 'bench.png'}")
     return status

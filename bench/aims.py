@@ -17,6 +17,7 @@ AIMS = {
     "trace, per operation": 1,
     "trace of grad, per operation": 6,
     "trace of vmap, per operation": 3,
+    **{f"trace {name}": 3 for name in ("dot_general", "gather", "scatter", "reduce", "conv", "sort")},
     "lower, per equation": 1,
     "tree_flatten, 5 leaves": 0.3,
     "tree_map, 5 leaves": 0.8,

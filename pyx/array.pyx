@@ -239,7 +239,7 @@ cdef class ArrayImpl(Array):
     def __index__(self):
         kind = info[self.aval.code].kind
         if self.aval.ndim != 0 or not (kind == KIND_SIGNED or kind == KIND_UNSIGNED):
-            raise TypeError("Only integer scalar arrays can be converted to a scalar index; got "
+            raise TypeError("an index, size or position must be an integer of rank 0; this array is "
                             f"{self.aval.str_short()}")
         return int(host_value(self))
 

@@ -93,7 +93,8 @@ cdef class JVPTrace(Trace):
             elif primitive.jvp is not None:
                 out, tangent_out = primitive.jvp(list(primals), symbolic(primals, tangents), **params)
             else:
-                raise NotImplementedError(f"Differentiation rule for '{primitive.name}' not implemented")
+                raise NotImplementedError(f"{primitive.name} has no derivative rule; give its function one by "
+                                          "jax.custom_jvp or jax.custom_vjp")
         finally:
             restore_trace(previous)
         if not primitive.multiple_results:
@@ -289,7 +290,7 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
                 continue
         if primitive.transpose is None:
             raise NotImplementedError(
-                f"Transpose rule (for reverse-mode differentiation) for '{primitive.name}' not implemented")
+                f"{primitive.name} has no transpose rule, which reverse-mode differentiation needs of linear operations")
         operands = []
         for atom in eqn.invars:
             if type(atom) is Literal:

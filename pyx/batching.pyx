@@ -65,7 +65,7 @@ cdef class BatchTrace(Trace):
             if primitive.kind != GENERAL:
                 return batch_elementwise(self, primitive, values, dims, params, tracer)
             if primitive.batch is None:
-                raise NotImplementedError(f"Batching rule for '{primitive.name}' not implemented")
+                raise NotImplementedError(f"{primitive.name} has no batching rule; map over it with jax.lax.map")
             if primitive.batch_needs_axis:
                 out, dim = primitive.batch(self.axis, values, dims, **params)
             else:

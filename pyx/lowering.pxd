@@ -13,7 +13,10 @@ cdef class LoweringContext:
     cdef readonly object platform
     cdef readonly list callbacks # the Python functions that the program calls back, in the order of their indices
     cdef public object token     # SSA name of the token that the next ordered effect takes; None in a program without
+    cdef str scope               # the names of the equations around the current one, or None for text without locations
+    cdef str name_stack          # of the equation around the current one
     cdef list lower_eqns(self, list eqns, dict env)
+    cdef list lower_located(self, Eqn eqn, list names)
     cdef list lower_eqn(self, Eqn eqn, list names)
     cdef str new_name(self)
     cdef str broadcast_scalar(self, str name, object aval, object target)

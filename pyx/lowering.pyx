@@ -1,15 +1,19 @@
 # cython: language_level=3
+import json
 import math
 
 import numpy as np
 
 cimport cython
+from cpython.object cimport PyObject
 
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
 from cyxla._engine.dtypes cimport BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
 from cyxla._engine.staging cimport trace_flat
+
+from cyxla._engine.source import column_of, line_of
 
 TOKEN = "!stablehlo.token"
 
@@ -73,9 +77,12 @@ def is_ordered(closed):
 
 @cython.final
 cdef class LoweringContext:
-    """Writes one module. Lowering rules get it as their first argument."""
+    """Writes one module. Lowering rules get it as their first argument.
 
-    def __init__(self, platform="cpu"):
+    With `scope`, the name of the whole, operations say where the user asked for them.
+    """
+
+    def __init__(self, platform="cpu", scope=None):
         self.lines = []
         self.functions = []
         self.called = {}
@@ -83,6 +90,8 @@ cdef class LoweringContext:
         self.function_names = {"main"}
         self.platform = platform
         self.callbacks = []
+        self.scope = scope
+        self.name_stack = ""
         self.avals_in = ()
         self.avals_out = ()
 
@@ -282,10 +291,34 @@ cdef class LoweringContext:
         for eqn in eqns:
             names = [self.constant((<Literal>v).val, (<Literal>v).aval) if type(v) is Literal else env[v]
                      for v in eqn.invars]
-            outs = self.lower_eqn(eqn, names)
+            outs = self.lower_eqn(eqn, names) if self.scope is None else self.lower_located(eqn, names)
             for i in range(len(eqn.outvars)):
                 env[eqn.outvars[i]] = outs[i]
         return []
+
+    cdef list lower_located(self, Eqn eqn, list names):
+        """As `lower_eqn`, with locations behind the operations."""
+        cdef Py_ssize_t i, first = len(self.lines)
+        cdef str line, location, scope = self.scope, outer = self.name_stack
+        called = eqn.params.get("name") if eqn.primitive.name == "jit" else None
+        self.name_stack = str(eqn.name_stack) if eqn.name_stack else ""
+        inner = self.name_stack.removeprefix(outer).strip("/")
+        self.scope = "/".join([part for part in (
+            scope, inner, eqn.primitive.name if called is None else f"jit({called})") if part])
+        try:
+            outs = self.lower_eqn(eqn, names)
+            location = json.dumps(self.scope, ensure_ascii=False)
+        finally:
+            self.scope, self.name_stack = scope, outer
+        if eqn.code != NULL:
+            code = <object><PyObject*>eqn.code
+            place = f"{json.dumps(code.co_filename, ensure_ascii=False)}:{line_of(code, eqn.lasti)}"
+            location += f"({place}:{column_of(code, eqn.lasti)})"
+        for i in range(first, len(self.lines)):
+            line = self.lines[i]
+            if " loc(" not in line[line.rfind("\n") + 1:]:  # the operations of inner equations have their own
+                self.lines[i] = f"{line} loc({location})"
+        return outs
 
     cdef list lower_eqn(self, Eqn eqn, list names):
         cdef Primitive primitive = eqn.primitive
@@ -309,8 +342,7 @@ cdef class LoweringContext:
                 self.lines.append(f"{name} = {rule} {', '.join(names)} : {out.mlir}")
             return [name]
         if rule is None:
-            raise NotImplementedError(f"MLIR translation rule for primitive '{primitive.name}' not found for platform "
-                                      f"{self.platform}")
+            raise NotImplementedError(f"{primitive.name} has no lowering for platform {self.platform}")
         self.avals_in = tuple([atom_aval(v) for v in eqn.invars])
         self.avals_out = tuple([(<Var>v).aval for v in eqn.outvars])
         result = rule(self, *names, **eqn.params)
@@ -323,13 +355,14 @@ cdef inline ShapedArray atom_aval(object atom):
     return (<Literal>atom).aval if type(atom) is Literal else (<Var>atom).aval
 
 
-def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes=None, result_attributes=None):
-    """The StableHLO text of a module whose `main` computes a jaxpr.
+def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes=None, result_attributes=None,
+                 scope=None):
+    """The StableHLO text of a module whose `main` computes a jaxpr; with `scope`, its name, with source locations.
 
     Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the Python
     functions that the program calls.
     """
-    context = LoweringContext(platform)
+    context = LoweringContext(platform, scope)
     jaxpr = closed.jaxpr
     large, small = [], []
     for var, value in zip(jaxpr.constvars, closed.consts):

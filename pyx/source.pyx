@@ -84,6 +84,16 @@ def line_of(code, int lasti):
     return code.co_firstlineno
 
 
+def column_of(code, int lasti):
+    """The column, from 1 on, of the expression that an instruction offset belongs to; 0 where it is not known."""
+    cdef int instruction = 0
+    for _, _, column, _ in code.co_positions():
+        if instruction == lasti // 2:
+            return 0 if column is None else column + 1
+        instruction += 1
+    return 0
+
+
 cpdef object user_frame():
     """`(file, line, function name)` of the innermost frame that is not the library's own, or None."""
     cdef Location location = user_location()

@@ -8,8 +8,8 @@ from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, canonicalize_code, code_dtype, dtype_code, info, promote,
-    promotion_error,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code, info,
+    promote, promotion_error,
 )
 from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
 
@@ -150,6 +150,17 @@ def convert_operand(x, dtype, bint weak=False):
     return convert(a, code, weak)
 
 
+cdef object arithmetic_error(int node_a, int node_b):
+    """Raises the error for two operands of arithmetic that `promote` does not join."""
+    cdef int node
+    for node in (node_a, node_b):
+        if info[node >> 1].kind >= KIND_FLOAT0:
+            dtype = "float0" if info[node >> 1].kind == KIND_FLOAT0 else code_dtype(node >> 1)
+            raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither random keys nor the float0 "
+                            "tangents of integers are numbers")
+    return promotion_error(node_a, node_b)
+
+
 def promote_operands(tuple args, bint inexact=False, bint integers=False):
     """The arguments as Arrays of their common dtype; `inexact` makes it floating, `integers` makes bools int."""
     cdef int node = -1, other, code
@@ -165,7 +176,7 @@ def promote_operands(tuple args, bint inexact=False, bint integers=False):
         else:
             joined = promote(node, other)
             if joined < 0:
-                raise promotion_error(node, other)
+                raise arithmetic_error(node, other) if inexact or integers else promotion_error(node, other)
             node = joined
     if inexact:
         node = inexact_node(node)
@@ -205,7 +216,7 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
     arguments = op.__signature__.bind(*args, **kwargs).arguments
     for name in ("out", "where"):
         if arguments.pop(name, None) is not None:
-            raise NotImplementedError(f"{name} argument of {op.fields['name']} is not supported: arrays are immutable, "
+            raise NotImplementedError(f"{op.fields['name']}: {name}= is for writing into an array, and arrays are immutable; "
                                       "use the returned array")
     operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
     if op.strict:
@@ -214,8 +225,8 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
         if options:
             return op.fields["keywords"](*operands, **options)
     if len(operands) != op.nin:
-        raise TypeError(f"{op.fields['name']}() takes {op.nin} positional argument{'s' if op.nin > 1 else ''} but "
-                        f"{len(operands)} were given")
+        raise TypeError(f"{op.fields['name']}: {op.nin} operand{'s' if op.nin > 1 else ''} needed, "
+                        f"got {len(operands)}")
     if op.nin == 2:
         return apply_binary(op, operands[0], operands[1])
     return apply_unary(op, operands[0])
@@ -334,7 +345,7 @@ cdef object apply_binary(Elementwise op, object x, object y):
         node_b = aval_b.code * 2 + aval_b.weak_type
         node = promote(node_a, node_b)
         if node < 0:
-            raise promotion_error(node_a, node_b)
+            raise arithmetic_error(node_a, node_b)
         if op.promotion == INEXACT:
             node = inexact_node(node)
         if aval_a.code != node >> 1:

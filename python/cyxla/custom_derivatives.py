@@ -10,3 +10,4 @@ from cyxla._transform.custom import custom_vjp as custom_vjp
 from cyxla._transform.custom import custom_vjp_call_p as custom_vjp_call_p
 from cyxla._transform.custom import custom_vjp_primal_tree_values as custom_vjp_primal_tree_values
 from cyxla._transform.custom import zero_from_primal as zero_from_primal
+from cyxla._transform.linear_call import linear_call as linear_call

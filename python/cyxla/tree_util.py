@@ -388,43 +388,18 @@ def _prefix_errors(path, prefix, full, is_leaf):
         return
     kind = type(prefix)
     if type(full) is not kind:
-        yield _mismatch(
-            path,
-            "different types",
-            f"there, {{name}} has a node of type\n    {kind}\n"
-            f"but the full pytree has a value of type\n    {type(full)}.",
-        )
+        yield _mismatch(path, f"is a {kind.__name__}", f"a {type(full).__name__}")
         return
     pairs, metadata = opened
     full_pairs, full_metadata = _pytree.flatten_one_level(full, True)
-    keys, full_keys = [k for k, _ in pairs], [k for k, _ in full_pairs]
-    if kind in (tuple, list) and len(keys) != len(full_keys):
-        yield _mismatch(
-            path,
-            f"different lengths of {kind.__name__}",
-            f"there, {{name}} has a {kind.__name__} of length {len(keys)}, "
-            f"but the full pytree has one of length {len(full_keys)}.",
-        )
-    elif len(keys) != len(full_keys):
-        # A set would need hashable keys and lose their order.
-        difference = [k for k in keys if k not in full_keys] + [k for k in full_keys if k not in keys]
-        yield _mismatch(
-            path,
-            "different numbers of pytree children",
-            f"there, {{name}} has a node of type\n    {kind}\nwith {len(keys)} child keys\n    {_names(keys)}\n"
-            f"but the full pytree has one with {len(full_keys)} child keys\n    {_names(full_keys)}\n"
-            f"Only one of them has the keys\n    {_names(difference)}",
-        )
+    if len(pairs) != len(full_pairs):
+        if kind in (tuple, list):
+            yield _mismatch(path, f"is a {kind.__name__} of {len(pairs)} items", f"one of {len(full_pairs)}")
+        else:
+            keys, full_keys = _names(pairs), _names(full_pairs)
+            yield _mismatch(path, f"is a {kind.__name__} of the children {keys}", f"one of the children {full_keys}")
     elif not _same_metadata(metadata, full_metadata):
-        import difflib  # only for this message
-
-        diff = "\n".join("    " + line for line in difflib.ndiff([str(metadata)], [str(full_metadata)]))
-        yield _mismatch(
-            path,
-            "different pytree metadata",
-            f"there, {{name}} has a node of type\n    {kind}\nwith metadata\n    {metadata}\n"
-            f"but the full pytree has one with metadata\n    {full_metadata}\nThe difference is\n{diff}",
-        )
+        yield _mismatch(path, f"is a {kind.__name__} with metadata {metadata}", f"one with metadata {full_metadata}")
     else:
         for (key, child), (_, full_child) in zip(pairs, full_pairs):
             yield from _prefix_errors((*path, key), child, full_child, is_leaf)
@@ -437,18 +412,13 @@ def _same_metadata(a, b):
         return False
 
 
-def _names(keys):
-    return " ".join(map(_simple_key, keys))
+def _names(pairs):
+    return ", ".join(_simple_key(key) for key, _ in pairs)
 
 
-def _mismatch(path, summary, detail):
-    def error(name):
-        where = name + keystr(path)
-        return ValueError(
-            f"pytree structure error: {summary} at key path\n    {where}\n{detail.replace('{name}', name)}"
-        )
-
-    return error
+def _mismatch(path, found, full):
+    """A function of the prefix's name that makes the ValueError for one place."""
+    return lambda name: ValueError(f"{name}{keystr(path)} {found}, but the tree that it must fit has {full} there")
 
 
 def _raise_prefix_error(name, prefix_tree, full_tree, is_leaf, is_leaf_takes_path=False):

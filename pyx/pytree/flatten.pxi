@@ -398,7 +398,7 @@ cdef tuple _open_custom_with_keys(NodeType node, x, list names):
 cdef bint _truth(answer) except -1:
     if answer is True or answer is False or answer is None:
         return answer is True
-    raise ValueError(f"is_leaf predicate returned a non-boolean value {answer!r}; expected a boolean")
+    raise ValueError(f"is_leaf must return True or False, it returned {answer!r}")
 
 
 cdef int _add_if_not_leaf(Flat* flat, x, is_leaf) except -1:

@@ -57,7 +57,7 @@ cdef Token* _match_dict(Token* token, PyObject* x, Flat* out) except NULL:
 
 
 cdef int _key_mismatch(Token* token, dict x) except -1:
-    raise ValueError(f"Dict key mismatch; expected keys: {list(_extras(token))}; present keys: {_sorted_keys(x)}.")
+    raise ValueError(f"a dict with the keys {list(_extras(token))} is needed here, got the keys {_sorted_keys(x)}")
 
 
 cdef Token* _match_other(Token* token, x, Flat* out) except NULL:
@@ -68,40 +68,39 @@ cdef Token* _match_other(Token* token, x, Flat* out) except NULL:
     cdef Token* child
     if kind == NONE:
         if x is not None:
-            raise ValueError(f"Expected None, got {x!r}. None is a node without children, not a leaf; to make it stand "
-                             "for any value, pass is_leaf=lambda x: x is None.")
+            raise ValueError(f"None is needed here, got {x!r}: None is a node without children, and no leaf that could "
+                             "stand for a value, unless is_leaf=lambda x: x is None is given")
         return token + 1
     if kind == DICT:
         if type(x) is not dict:
-            raise ValueError(f"Expected dict, got {x!r}.")
+            raise ValueError(f"a dict is needed here, got {x!r}")
         _key_mismatch(token, x)
     if kind == TUPLE or kind == LIST:
         expected = _node_type(token)
         if type(x) is not expected:
-            raise ValueError(f"Expected {expected.__name__}, got {x!r}.")
-        what = expected.__name__
-        raise ValueError(f"{what.capitalize()} arity mismatch: {len(x)} != {n}; {what}: {x!r}.")
+            raise ValueError(f"a {expected.__name__} is needed here, got {x!r}")
+        raise ValueError(f"a {expected.__name__} of {n} items is needed here, got {len(x)}: {x!r}")
     if kind == NAMEDTUPLE:
         if not (isinstance(x, tuple) and _is_namedtuple_type(type_of(<PyObject*>x))):
-            raise ValueError(f"Expected named tuple, got {x!r}.")
+            raise ValueError(f"a named tuple is needed here, got {x!r}")
         if len(x) != n:
-            raise ValueError(f"Named tuple arity mismatch: {len(x)} != {n}; tuple: {x!r}.")
+            raise ValueError(f"a named tuple of {n} fields is needed here, got {len(x)}: {x!r}")
         if type(x) is not <object>token.obj:
-            raise ValueError(f"Named tuple type mismatch: expected type: {<object>token.obj}, tuple: {x!r}.")
+            raise ValueError(f"a {<object>token.obj} is needed here, got {x!r}")
     elif type(x) is not _node_type(token):
-        raise ValueError(f"Custom node type mismatch: expected type: {_node_type(token)}, value: {x!r}.")
+        raise ValueError(f"a {_node_type(token)} is needed here, got {x!r}")
     flat_init(&scratch)
     try:
         children = _open(&scratch, x, None)
         if kind != NAMEDTUPLE:
             found = _metadata(scratch.tokens)
             if not _metadata_equal(_metadata(token), found):
-                what = "custom dataclass" if kind == DATACLASS else "custom"
-                raise ValueError(f"Mismatch {what} node data: {_metadata(token)} != {found}; value: {x!r}.")
+                raise ValueError(f"a {_node_type(token)} with metadata {_metadata(token)} is needed here, got metadata "
+                                 f"{found} in {x!r}")
     finally:
         flat_clear(&scratch)
     if len(children) != n:
-        raise ValueError(f"Custom type arity mismatch: {len(children)} != {n}; value: {x!r}.")
+        raise ValueError(f"a {_node_type(token)} of {n} children is needed here, got {len(children)}: {x!r}")
     child = token + 1 + _n_extra(token)
     for value in children:
         child = _match(child, <PyObject*>value, out)

@@ -111,5 +111,5 @@ cdef TreeDef _from_proto(bytes data):
                 stack.append(_assemble(({NONE: type(None), TUPLE: tuple, LIST: list}[kind], None), children))
         (treedef,) = stack
     except Exception as error:
-        raise RuntimeError("Could not deserialize PyTreeDefProto.") from error
+        raise RuntimeError("these bytes do not hold a serialized structure") from error
     return treedef

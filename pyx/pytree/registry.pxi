@@ -64,11 +64,11 @@ cdef int _register(NodeType node) except -1:
     return 0
 
 
-cdef NodeType _new_node_type(int kind, type_, what):
+cdef NodeType _new_node_type(int kind, type_):
     if not isinstance(type_, type):
         raise TypeError(f"only classes can be registered as pytree nodes, got {type_!r}")
     if type_ in (tuple, list, dict, type(None)) or _lookup(<PyTypeObject*>type_) != NULL:
-        raise ValueError(f"Duplicate custom {what}PyTreeDef type registration for {type_}.")
+        raise ValueError(f"{type_} is a pytree node already, and cannot be registered again")
     cdef NodeType node = NodeType.__new__(NodeType)
     node.kind = kind
     node.type = type_
@@ -83,7 +83,7 @@ def register_node(type_, to_iterable, from_iterable, to_iterable_with_keys=None)
             f"{from_iterable!r}")
     if to_iterable_with_keys is not None and not callable(to_iterable_with_keys):
         raise TypeError(f"the flatten-with-keys function of {type_!r} must be callable, got {to_iterable_with_keys!r}")
-    cdef NodeType node = _new_node_type(CUSTOM, type_, "")
+    cdef NodeType node = _new_node_type(CUSTOM, type_)
     node.to_iterable = to_iterable
     node.from_iterable = from_iterable
     node.to_iterable_with_keys = to_iterable_with_keys
@@ -92,7 +92,7 @@ def register_node(type_, to_iterable, from_iterable, to_iterable_with_keys=None)
 
 def register_dataclass_node(type_, data_fields, meta_fields):
     """Makes instances of a type inner nodes whose children are the data fields; keyword arguments rebuild them."""
-    cdef NodeType node = _new_node_type(DATACLASS, type_, "dataclass ")
+    cdef NodeType node = _new_node_type(DATACLASS, type_)
     node.data_fields = tuple([str(name) for name in data_fields])
     node.meta_fields = tuple([str(name) for name in meta_fields])
     node.fields = node.data_fields + node.meta_fields

@@ -154,7 +154,7 @@ cdef class TreeDef:
         iterator = iter(leaves)
         result = _walk(&token, f_node, f_leaf, iterator)
         for _ in iterator:
-            raise ValueError("Too many leaves for PyTreeDef")
+            raise ValueError("there are too many leaves for this structure")
         return result
 
     def serialize_using_proto(self):
@@ -220,7 +220,7 @@ cdef int _gather(Token** cursor, tree, list leaves) except -1:
         return 0
     children = list(tree)
     if len(children) != _arity(token):
-        raise ValueError("Arity mismatch between trees")
+        raise ValueError(f"a node of {_arity(token)} children is needed here, got {len(children)}")
     enter_recursion(" while reading a tree of iterables")
     try:
         for child in children:
@@ -238,7 +238,7 @@ cdef object _walk(Token** cursor, f_node, f_leaf, iterator):
     if token.head == LEAF:
         for leaf in iterator:
             return f_leaf(leaf)
-        raise ValueError("Too few leaves for PyTreeDef")
+        raise ValueError("there are too few leaves for this structure")
     enter_recursion(" while walking a pytree")
     try:
         for i in range(_arity(token)):
@@ -259,7 +259,7 @@ cdef TreeDef _assemble(node_data, list children):
             raise TypeError(f"the children of a PyTreeDef must be PyTreeDefs, got {item!r}")
     if node_data is None:
         if n:
-            raise RuntimeError("PyTreeDef traversal did not yield a singleton: a leaf has no children.")
+            raise RuntimeError(f"node_data is None, which makes a leaf, but there are {n} children")
         return LEAF_TREEDEF
     node_type, data = node_data
     found = _lookup(<PyTypeObject*>node_type) if isinstance(node_type, type) else NULL
@@ -279,7 +279,7 @@ cdef TreeDef _assemble(node_data, list children):
                 _put_head(&flat, DEFAULT_DICT, n, NULL)
                 _put_value(&flat, META, <PyObject*>factory)
             if len(data) != n:
-                raise RuntimeError("Number of keys and entries does not match.")
+                raise RuntimeError(f"a dict of the keys {list(data)} needs as many children, got {n}")
             for item in data:
                 _put_value(&flat, KEY, <PyObject*>item)
         elif found != NULL:
@@ -287,14 +287,14 @@ cdef TreeDef _assemble(node_data, list children):
             if (<NodeType>found).kind == CUSTOM:
                 _put_value(&flat, META, <PyObject*>data)
             elif len(data) != len((<NodeType>found).meta_fields) or n != len((<NodeType>found).data_fields):
-                raise RuntimeError(f"Number of fields and entries of {node_type} does not match.")
+                raise RuntimeError(f"the fields {data} and {n} children do not make up a {node_type}")
             else:
                 for item in data:
                     _put_value(&flat, META, <PyObject*>item)
         elif isinstance(node_type, type) and _is_node_type(<PyTypeObject*>node_type):
             _put_head(&flat, NAMEDTUPLE, n, <PyObject*>node_type)
         else:
-            raise RuntimeError(f"Could not find type: {node_type}.")
+            raise RuntimeError(f"{node_type} is not registered as a pytree node")
         for item in children:
             child = <TreeDef>item
             _put_run(&flat, child.tokens, child.tokens + child.n_tokens)

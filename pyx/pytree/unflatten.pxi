@@ -214,10 +214,8 @@ cdef object unflatten_array(TreeDef treedef, PyObject** leaves):
 
 
 cdef int _check_leaf_count(TreeDef treedef, Py_ssize_t n) except -1:
-    if n < treedef.num_leaves:
-        raise ValueError(f"Too few leaves for PyTreeDef; expected {treedef.num_leaves}, got {n}")
-    if n > treedef.num_leaves:
-        raise ValueError(f"Too many leaves for PyTreeDef; expected {treedef.num_leaves}.")
+    if n != treedef.num_leaves:
+        raise ValueError(f"the structure {treedef!r} has {treedef.num_leaves} leaves, got {n}")
     return 0
 
 

@@ -1,12 +1,8 @@
 """Rows of the table of examples for control flow and for calls of functions; see examples.py."""
 
-from importlib import import_module
-
-import jax
 import numpy as np
 
-import cyxla
-from examples import Example, floats, integers
+from examples import Example, floats, integers, module_of
 
 EXAMPLES: list[Example] = []
 
@@ -19,10 +15,6 @@ INTERNAL = {"custom_lin", "known_result", "remat_linear", "rng_uniform"} | {
 
 def example(primitive, function, *operands, label="", **options):
     EXAMPLES.append(Example(primitive, function, operands, f"{primitive}-{label}" if label else primitive, **options))
-
-
-def module_of(lax):
-    return jax if lax is jax.lax else cyxla
 
 
 X, Y = floats(3), floats(3, low=0.5, high=1.5)
@@ -51,7 +43,7 @@ example(
     label="switch",
 )
 example("jit", lambda lax, x, y: module_of(lax).jit(lambda a, b: lax.sin(a) * b)(x, y), X, Y)
-example("name", lambda lax, x: import_module(f"{module_of(lax).__name__}.ad_checkpoint").checkpoint_name(x, "n"), X)
+example("name", lambda lax, x: module_of(lax, "ad_checkpoint").checkpoint_name(x, "n"), X)
 example("remat2", lambda lax, x: module_of(lax).checkpoint(lambda a: lax.sin(lax.cos(a)))(x), X)
 
 
@@ -106,4 +98,24 @@ example(
     np.array([1, 2, 3, 4], np.uint32),
     differentiate=False,
     vectorize=False,
+)
+
+
+def mapped_by_rule(lax, x):
+    f = module_of(lax, "custom_batching").custom_vmap(lambda v: lax.sin(v) * v)
+    f.def_vmap(lambda n, batched, v: (lax.sin(v) * v, True))
+    return f(x)
+
+
+def linear_by_rule(lax, x):
+    linear_call = module_of(lax, "custom_derivatives").linear_call
+    return linear_call(lambda r, v: lax.mul(v, r), lambda r, ct: lax.mul(ct, r), Y.astype(x.dtype), x)
+
+
+example("custom_vmap_call", mapped_by_rule, X, differentiate=False)
+example("linear_call", linear_by_rule, X, vectorize=False)
+example(
+    "platform_index",
+    lambda lax, x: lax.platform_dependent(x, cpu=lax.sin, default=lambda v: v * 7),
+    X,
 )

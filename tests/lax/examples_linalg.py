@@ -3,11 +3,11 @@
 Factors are determined up to signs and phases; both sides use the same kernels, so these agree.
 """
 
-import jax
 import numpy as np
 
-from cyxla.lax.linalg.qr_decomposition import geqrf_p
-from examples import Example, complexes, floats
+from cyxla.lax.linalg.matrices import upper_part
+from cyxla.lax.linalg.qr_decomposition import geqp3_p, geqrf_p
+from examples import Example, complexes, floats, is_oracle, module_of
 
 EXAMPLES: list[Example] = []
 
@@ -79,19 +79,97 @@ for x, label in ((S, "square"), (TALL, "tall"), (WIDE, "wide"), (C, "complex")):
 
 def reflections(lax, x):
     """The packed form of a QR decomposition, which jax shows as qr's mode "raw"."""
-    if lax is jax.lax:
-        packed, taus = jax.numpy.linalg.qr(x, mode="raw")
+    if is_oracle(lax):
+        packed, taus = module_of(lax).numpy.linalg.qr(x, mode="raw")
         return packed.T, taus
     return geqrf_p.bind(x)
 
 
+def pivoted_reflections(lax, x):
+    """The packed form of a QR decomposition with pivoting, of which jax shows the triangular factor."""
+    if is_oracle(lax):
+        return lax.linalg.qr(x, pivoting=True, full_matrices=False)[1:]
+    packed, columns, _ = geqp3_p.bind(x, lax.full(x.shape[1:], 0, np.int32))
+    return upper_part(packed[:3]), lax.sub(columns, lax.full_like(columns, 1))
+
+
 example("geqrf", reflections, TALL, differentiate=False, vectorize=False)
+example("geqp3", pivoted_reflections, TALL, differentiate=False)
+for x, label in ((S, "square"), (TALL, "tall"), (WIDE, "wide"), (C, "complex")):
+    example(
+        "qr",
+        lambda lax, x: lax.linalg.qr(x, pivoting=True, full_matrices=False),
+        x,
+        label=f"{label} pivoting",
+        differentiate=False,
+    )
+
+# jax has no derivatives of these, or none under jit; test_linalg.py has those of Cyxla.
+for taus in (floats(3), floats(2)):
+    example(
+        "householder_product",
+        lambda lax, a, t: lax.linalg.householder_product(a, t),
+        TALL,
+        taus,
+        label=f"{taus.size} reflections",
+        differentiate=False,
+    )
+for left in (True, False):
+    for transpose in (True, False):
+        example(
+            "ormqr",
+            lambda lax, a, t, c, o=(left, transpose): lax.linalg.ormqr(a, t, c, left=o[0], transpose=o[1]),
+            C,
+            complexes(2),
+            complexes(3, 2) if left else complexes(2, 3),
+            label=f"{'left' if left else 'right'} {transpose}",
+            differentiate=False,
+        )
+example("ormqr", lambda lax, *a: lax.linalg.ormqr(*a), TALL, floats(3), floats(4, 2), label="real", differentiate=False)
+for x, label in ((S, "real"), (C, "complex")):
+    example("hessenberg", lambda lax, x: tuple(lax.linalg.hessenberg(x)), x, label=label, differentiate=False)
+    for lower in (True, False):
+        example(
+            "tridiagonal",
+            lambda lax, x, o=lower: tuple(lax.linalg.tridiagonal(x, lower=o)),
+            definite(x),
+            label=f"{label} {lower}",
+            differentiate=False,
+        )
+    example("schur", lambda lax, x: tuple(lax.linalg.schur(x)), x, label=label, differentiate=False, rtol=1e-2)
+    example(
+        "schur",
+        lambda lax, x: tuple(lax.linalg.schur(x, compute_schur_vectors=False)),
+        x,
+        label=f"{label} form",
+        differentiate=False,
+        rtol=1e-2,
+    )
+    for perturb in (False, True):
+        example(
+            "tridiagonal_solve",
+            lambda lax, *a, o=perturb: lax.linalg.tridiagonal_solve(*a, perturb_singular=o),
+            x[0],
+            x[1] + x.dtype.type(4),
+            x[2],
+            x[:, :2],
+            label=f"{label} {perturb}",
+            rtol=1e-2,
+        )
 example(
-    "householder_product",
-    lambda lax, a, t: lax.linalg.householder_product(a, t),
-    TALL,
+    "symmetric_product",
+    lambda lax, a, c: lax.linalg.symmetric_product(a, lax.add(c, lax.transpose(c, (1, 0))), alpha=2.0, beta=0.5),
+    WIDE,
+    S,
+    differentiate=False,
+)
+example(
+    "cholesky_update",
+    lambda lax, r, w: lax.linalg.cholesky_update(r, w),
+    np.triu(S),
     floats(3),
     differentiate=False,
+    vectorize=False,
 )
 for x, label in ((S, "square"), (TALL, "tall"), (WIDE, "wide")):
     example("svd", lambda lax, x: lax.linalg.svd(x, compute_uv=False), x, label=f"{label} values", rtol=1e-2)

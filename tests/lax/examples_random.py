@@ -1,13 +1,11 @@
 """Rows of the table of examples for random keys and their bits; see examples.py. Keys go in and out as their data."""
 
-import jax
-import jax.extend
 import numpy as np
 
 import cyxla
 import cyxla.random
 from cyxla._engine.core import primitive_by_name
-from examples import Example, floats
+from examples import Example, floats, is_oracle, module_of
 
 EXAMPLES: list[Example] = []
 
@@ -20,7 +18,7 @@ def on_keys(function):
     """An example's function from one of `(jax.random, keys, ...)`, which may give keys."""
 
     def of_data(lax, data, *args):
-        random = (jax if lax is jax.lax else cyxla).random
+        random = module_of(lax, "random")
         result = function(random, random.wrap_key_data(data), *args)
         is_key = result.dtype != np.uint32 and "key" in str(result.dtype)
         return random.key_data(result) if is_key else result
@@ -29,36 +27,36 @@ def on_keys(function):
 
 
 def seed(lax, value):
-    random = (jax if lax is jax.lax else cyxla).random
+    random = module_of(lax, "random")
     return random.key_data(random.key(value))
 
 
 def threefry(lax, *words):
-    primitive = jax.extend.random.threefry2x32_p if lax is jax.lax else primitive_by_name("threefry2x32")
+    primitive = module_of(lax, "extend.random").threefry2x32_p if is_oracle(lax) else primitive_by_name("threefry2x32")
     return primitive.bind(*words)
 
 
-def broadcast(key, counts):
-    return [jax.numpy.broadcast_to(key[:, i, None], counts.shape) for i in (0, 1)]
+def broadcast(lax, key, counts):
+    return [module_of(lax).numpy.broadcast_to(key[:, i, None], counts.shape) for i in (0, 1)]
 
 
 def mapped_threefry(lax, key, counts):
     """Keys scalar and counts of one dimension more; jax's rule for it fails, and one call must give the same."""
-    if lax is jax.lax:
-        return threefry(lax, *broadcast(key, counts), counts, counts)
+    if is_oracle(lax):
+        return threefry(lax, *broadcast(lax, key, counts), counts, counts)
     return cyxla.vmap(lambda k, c: tuple(threefry(lax, k[0], k[1], c, c)), in_axes=(0, None))(key, counts[0])
 
 
 def counters(lax):
     """The words of the index of each element; no public function of jax gives them."""
-    if lax is not jax.lax:
+    if not is_oracle(lax):
         return primitive_by_name("iota_2x32_shape").bind(shape=(2, 3))
     low = lax.reshape(lax.iota(np.uint32, 6), (2, 3))
     return lax.full_like(low, 0), low
 
 
 def mapped_gamma(lax, data, alpha):
-    module = jax if lax is jax.lax else cyxla
+    module = module_of(lax)
     key = module.random.wrap_key_data(data)
     return module.vmap(lambda a: module.random.gamma(key, a))(alpha)
 

@@ -519,6 +519,12 @@ def test_failed_body_leaves_no_state():
     assert jnp.ones(2).sum() == 2
 
 
+@pytest.mark.parametrize("bounds", [(np.uint8(2), 10), (0, np.uint32(10)), (np.int8(2), np.int32(10)), (True, 5)])
+def test_bounds_of_fori_loop_of_different_types(bounds):
+    both_raise("TypeError", lambda jax: jax.lax.fori_loop(*bounds, lambda i, x: x + i, 0), "bound")
+    agree(lambda jax: jax.lax.fori_loop(np.int8(2), 4, lambda i, x: x + i, 0))
+
+
 # -- associative_scan
 
 

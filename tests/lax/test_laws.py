@@ -4,54 +4,19 @@ One jitted program an example evaluates the value, the forward and reverse deriv
 over each operand and over all of them, so that an example costs one compilation on either side.
 """
 
-import warnings
-
 import jax
 import numpy as np
 import pytest
 from examples_control import EXAMPLES as CONTROL
 from examples_control import INTERNAL
-from examples_indexing import EXAMPLES as INDEXING
-from examples_linalg import EXAMPLES as LINALG
-from examples_random import EXAMPLES as RANDOM
-from examples_various import EXAMPLES as VARIOUS
+from table import EXAMPLES, FAST_COMPILE, as_tuple, batches, direction
 
 import cyxla
 from cyxla._engine.core import all_primitives
-from examples import EXAMPLES as GENERAL
-
-EXAMPLES = [*GENERAL, *INDEXING, *LINALG, *CONTROL, *RANDOM, *VARIOUS]
-
-warnings.filterwarnings("ignore", category=np.exceptions.ComplexWarning)
-
-# Programs here run once: what counts is that XLA compiles them fast, on either side in the same way.
-# What compiles fastest; the second option went out of XLA after 0.10.
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
-if jax.__version_info__ < (0, 11):
-    FAST_COMPILE["xla_cpu_use_fusion_emitters"] = False
 
 
 def is_inexact(x):
     return jax.numpy.issubdtype(x.dtype, np.inexact)
-
-
-def as_tuple(x):
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
-
-
-def direction(shape, dtype, seed):
-    """A fixed tangent or cotangent."""
-    random = np.random.RandomState(seed)
-    values = random.randint(-3, 4, shape) / 2 + 0.25
-    if jax.numpy.issubdtype(dtype, np.complexfloating):
-        values = values + 1j * random.randint(-3, 4, shape) / 2
-    return np.asarray(values).astype(dtype)
-
-
-def batches(x):
-    """Two neighbours of an operand, as a list to stack."""
-    other = x[::-1] if x.ndim else x + x.dtype.type(1)
-    return [x, np.asarray(other, dtype=x.dtype)]
 
 
 def laws(module, example, out_types):

@@ -55,6 +55,9 @@ def test_half_precision(expression):
     i ** 2.0
     h ** 2
     u ** u
+    u ** np.int8(2), u ** np.array(2), i ** jnp.int8(3), b ** np.uint8(2), f ** np.int16(-1)
+    i ** np.int8(-1)
+    jax.jit(lambda x: x ** np.int8(2))(u), jax.jit(lambda x, y: x ** y)(u, np.int8(2))
     f // 2
     f % 3
     i // 2
@@ -125,6 +128,7 @@ def test_half_precision(expression):
     jnp.real(1j), jnp.imag(2), jnp.angle(c, deg=True)
     jnp.isclose(n, n), jnp.isclose(n, n, equal_nan=True), jnp.isclose(c, c + 1e-6)
     jnp.hypot(jnp.inf, jnp.nan)
+    jnp.hypot(i, 0.0), jnp.hypot(3, 4.0), jnp.hypot(i[0], 1.0), jnp.hypot(f, 1)
     jnp.copysign(c, 1)
     jnp.floor_divide(c, 1)
     jnp.sinc(c)

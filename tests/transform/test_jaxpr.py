@@ -33,7 +33,25 @@ def two_named_alike(jax):
     return jax.make_jaxpr(lambda x: first(first(second(second(x)))))(X)
 
 
+def steps(count):
+    def f(x):
+        for _ in range(count):
+            x = x + 1
+        return x
+
+    return f
+
+
 SAME_TEXT = [
+    lambda jax: jax.make_jaxpr(lambda *xs: jax.lax.concatenate(xs, 0))(*[X] * 22),
+    lambda jax: jax.make_jaxpr(lambda *xs: jax.jit(lambda *ys: jax.lax.concatenate(ys, 0))(*xs))(*[X] * 22),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.split(x, (1,) * 30))(np.ones(30, np.float32)),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.broadcast_in_dim(1.0, (2,), ()) * x)(1.0),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.while_loop(lambda c: c < 3, steps(1), x))(1.0),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.while_loop(lambda c: steps(11)(c) < 1, steps(11), x))(1.0),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.cond(x < 1, steps(1), steps(12), x))(1.0),
+    lambda jax: jax.make_jaxpr(lambda x: jax.lax.cond(x < 1, steps(11), steps(12), x))(1.0),
+    lambda jax: jax.make_jaxpr(lambda x: jax.jit(lambda y: steps(9)(jax.jit(steps(11))(y)) * 2 + y)(x))(1.0),
     lambda jax: jax.make_jaxpr(lambda x: x)(X),
     lambda jax: jax.make_jaxpr(lambda x: (x, x))(X),
     lambda jax: jax.make_jaxpr(lambda: ())(),

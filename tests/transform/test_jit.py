@@ -403,7 +403,7 @@ def test_donated_array_seen_by_numpy_keeps_its_value():
 
 def test_donation_that_cannot_be_used_warns():
     f = cyxla.jit(lambda x: x.sum(), donate_argnums=0)
-    with pytest.warns(UserWarning, match="donated buffers were not usable"):
+    with pytest.warns(UserWarning, match="donation of .* has no effect"):
         f(jnp.ones(7))
 
 
@@ -759,6 +759,30 @@ def test_disable_jit():
 
 
 # -- stages
+
+
+def test_text_with_source_locations():
+    from cyxla._runtime import compiler
+
+    @cyxla.jit
+    def inner(x):
+        return jnp.cos(x)
+
+    def program(x):
+        with cyxla.named_scope("part"):
+            y = cyxla.lax.while_loop(lambda v: v.sum() < 5, lambda v: v + 1, jnp.sin(x))
+        return inner(y) + jnp.sort(x)
+
+    lowered = cyxla.jit(program).lower(X)
+    assert " loc(" not in lowered.as_text()
+    text = lowered.as_text(debug_info=True)
+    file = program.__code__.co_filename
+    first = program.__code__.co_firstlineno
+    assert f'stablehlo.sine %arg0 : tensor<3xf32> loc("jit(program)/part/sin"("{file}":{first + 2}:' in text
+    assert f'loc("jit(program)/part/while/add"("{file}":{first + 2}:' in text
+    assert f'loc("jit(program)/jit(inner)/cos"("{file}":{first - 2}:' in text
+    assert "} loc(" in text  # behind the regions of an operation
+    assert "cosine" in compiler.unoptimized_hlo_text(text)
 
 
 def test_stages():

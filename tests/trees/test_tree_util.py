@@ -135,7 +135,7 @@ def test_unflatten_gets_metadata_and_a_tuple():
 
 @pytest.mark.parametrize("nodetype", [tuple, list, dict, type(None), collections.OrderedDict, tu.Partial])
 def test_cannot_register_twice(nodetype):
-    with pytest.raises(ValueError, match="Duplicate"):
+    with pytest.raises(ValueError, match=r"Duplicate|already"):
         tu.register_pytree_node(nodetype, lambda x: ((), None), lambda data, children: None)
 
 
@@ -268,7 +268,7 @@ def test_dataclass_with_wrong_fields(arguments):
 def test_dataclass_with_dropped_fields():
     Data = tu.register_dataclass(fresh_dataclass(), ["x"], ["y"], drop_fields=["z"])
     assert tu.tree_map(lambda x: x + 1, Data(1, 2, 9)) == Data(2, 2, 3)
-    with pytest.raises(ValueError, match="Duplicate"):
+    with pytest.raises(ValueError, match=r"Duplicate|already"):
         tu.register_dataclass(Data, ["x"], ["y"], drop_fields=["z"])
 
 
@@ -311,7 +311,7 @@ def test_dataclass_as_decorator_with_arguments():
     treedef = tu.tree_structure(Data(1, [2], "m"))
     assert treedef.node_data() == (Data, ("m",))
     assert treedef.flatten_up_to(Data([1], [2], "m")) == [[1], 2]
-    with pytest.raises(ValueError, match="node data"):
+    with pytest.raises(ValueError, match="data"):
         treedef.flatten_up_to(Data(1, [2], "other"))
 
 
@@ -386,13 +386,13 @@ def test_one_level_of_a_leaf():
 
 
 MISMATCHES = [
-    ((1, 2), (1, 2, 3), "different lengths of tuple", ""),
-    ((1, 2), [1, 2], "different types", ""),
-    ({"a": 1}, {"b": 1}, "different pytree metadata", ""),
-    ({"a": 1}, {"a": 1, "b": 2}, "different numbers of pytree children", ""),
-    ({"a": [1, (2, 3)]}, {"a": [1, (2, 3, 4)]}, "different lengths of tuple", "['a'][1]"),
-    ({"a": Point(1, None)}, {"a": Point(1, 2)}, "different types", "['a'].y"),
-    (collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=1, a=2), "different pytree metadata", ""),
+    ((1, 2), (1, 2, 3), "is a tuple of 2 items", ""),
+    ((1, 2), [1, 2], "is a tuple,", ""),
+    ({"a": 1}, {"b": 1}, "is a dict with metadata", ""),
+    ({"a": 1}, {"a": 1, "b": 2}, "is a dict of the children a,", ""),
+    ({"a": [1, (2, 3)]}, {"a": [1, (2, 3, 4)]}, "is a tuple of 2 items", "['a'][1]"),
+    ({"a": Point(1, None)}, {"a": Point(1, 2)}, "is a NoneType", "['a'].y"),
+    (collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=1, a=2), "is a OrderedDict with metadata", ""),
 ]
 
 
@@ -408,17 +408,16 @@ def test_mismatch_names_the_path(one, other, what, path):
     }.items():
         with pytest.raises(ValueError) as error:
             call()
-        message = str(error.value)
-        assert f"{what} at key path\n    {name}{path}\n" in message
+        assert str(error.value).startswith(f"{name}{path} {what}")
     (error,) = tu.prefix_errors(one, other)
-    assert f"\n    my argument{path}\n" in str(error("my argument"))
+    assert str(error("my argument")).startswith(f"my argument{path} ")
     with pytest.raises(ValueError):
         tu.tree_structure(one).flatten_up_to(other)
 
 
 def test_prefix_errors_lists_every_mismatch():
     errors = tu.prefix_errors({"a": (1,), "b": 1, "c": [1]}, {"a": [1], "b": (), "c": [1, 2]})
-    assert [str(error("x")).split("\n")[1].strip() for error in errors] == ["x['a']", "x['c']"]
+    assert [str(error("x")).split()[0] for error in errors] == ["x['a']", "x['c']"]
     assert tu.prefix_errors((None, 1), (2, 3), is_leaf=lambda x: x is None) == []
 
 

@@ -126,11 +126,9 @@ def test_prefix_errors_are_where_flatten_up_to_fails(one, other):
     if errors:
         with pytest.raises(ValueError) as expected:
             jtu.tree_map(lambda x, y: x, one, other)
-        summary, where = str(errors[0]("tree_map tree")).split("\n")[:2]
-        expected_summary, expected_where = str(expected.value).split("\n")[:2]
-        assert summary == expected_summary
         if "Point" not in repr(one):  # jax names every field of a namedtuple after the first
-            assert where == expected_where
+            where = str(expected.value).split("\n")[1].strip()
+            assert str(errors[0]("tree_map tree")).startswith(f"{where} ")
 
 
 @quick

@@ -6,13 +6,13 @@ import numpy as np
 
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal, Var
 
-WIDTH = 80  # of what is on a line, its indentation not counted
-RIGHT_MARGIN = 83
+WIDTH = 80
+MAX_NESTED = 10  # inner jaxprs of more equations are printed apart
 
 # Parameters that say nothing more than the types do, or that have their usual value: not shown.
 ALWAYS_HIDDEN = {"broadcast_in_dim": ("shape",), "scan": ("linear",)}
 HIDDEN_VALUES = {
-    "broadcast_in_dim": {"sharding": None},
+    "broadcast_in_dim": {"broadcast_dimensions": (), "sharding": None},
     "convert_element_type": {"sharding": None},
     "dot_general": {"out_sharding": None, "precision": None, "preferred_element_type": None},
     "scan": {"_split_transpose": False},
@@ -29,10 +29,6 @@ def letters(number):
         number = number // 26
         text = chr(ord("a") + number % 26) + text
     return text
-
-
-def fits(line, indent):
-    return len(line) <= WIDTH and indent + len(line) <= RIGHT_MARGIN
 
 
 class Names:
@@ -69,7 +65,7 @@ class Names:
 
 
 class Printer:
-    """Writes jaxprs as lines of at most about WIDTH characters."""
+    """Writes jaxprs as lines of at most about WIDTH characters; `indent` is the column where these lines will start."""
 
     def __init__(self):
         self.names = Names()
@@ -110,19 +106,19 @@ class Printer:
     def param(self, eqn, name, value, indent):
         """The lines of one parameter."""
         if isinstance(value, (ClosedJaxpr, Jaxpr)):
-            apart = self.names.jaxprs.get(plain(value))
-            if apart is not None:
-                return [f"{name}={apart}"]
             return self.nested(eqn, plain(value), indent, f"{name}=")
         if isinstance(value, tuple) and value and all(isinstance(v, (Jaxpr, ClosedJaxpr)) for v in value):
-            lines = [f"{name}=("]
-            for item in value:
-                lines += ["  " + line for line in self.jaxpr(plain(item), indent + 2)]
-            return [*lines, ")"]
+            items = [self.nested(eqn, plain(item), indent + 2, "") for item in value]
+            line = f"{name}=({' '.join(lines[0] for lines in items)})"
+            if all(len(lines) == 1 for lines in items) and indent + len(line) <= WIDTH:
+                return [line]
+            return [f"{name}=(", *("  " + line for lines in items for line in lines), ")"]
         return [f"{name}={self.value(eqn, name, value)}"]
 
     def nested(self, eqn, jaxpr, indent, prefix):
         """A jaxpr inside an equation. That of a jit call shares the names of operands and results."""
+        if jaxpr in self.names.jaxprs:
+            return [prefix + self.names.jaxprs[jaxpr]]
         if eqn.primitive.name != "jit" or len(jaxpr.invars) != len(eqn.invars):
             return self.jaxpr(jaxpr, indent, prefix)
         outer = self.names.variables
@@ -148,18 +144,16 @@ class Printer:
         for v in eqn.outvars:
             if used is not None and v not in used:
                 self.names.variables[v] = "_"
-        results = " ".join(self.names.typed(v) for v in eqn.outvars)
-        left = f"{results} = " if results else ""
+        *left, head = fill("", [self.names.typed(v) for v in eqn.outvars], "  ", indent)
+        head += f" = {eqn.primitive.name}" if head else eqn.primitive.name
         operands = [self.atom(a) for a in eqn.invars]
-        right = f" {' '.join(operands)}"
         params = [self.param(eqn, name, value, indent + 2) for name, value in self.params(eqn)]
-        head = f"{left}{eqn.primitive.name}"
         if all(len(lines) == 1 for lines in params):
-            inside = f"[{' '.join(lines[0] for lines in params)}]" if params else ""
-            line = f"{head}{inside}{right}"
-            if fits(line, indent) or not params:
-                return [line]
-        return [f"{head}[", *("  " + line for lines in params for line in lines), f"]{right}"]
+            called = head + (f"[{' '.join(lines[0] for lines in params)}]" if params else "")
+            if indent + len(called) <= WIDTH or not params:
+                return [*left, *fill(f"{called} ", operands, "  ", indent)]
+        inside = ["  " + line for lines in params for line in lines]
+        return [*left, f"{head}[", *inside, *fill("] ", operands, "  ", indent)]
 
     def jaxpr(self, jaxpr, indent=0, prefix=""):
         """The lines of a jaxpr whose first line starts, with a prefix, at a column."""
@@ -167,17 +161,19 @@ class Printer:
         invars = [self.names.typed(v) for v in jaxpr.invars]
         used = {v for e in jaxpr.eqns for v in e.invars if type(v) is Var}
         used.update(v for v in jaxpr.outvars if type(v) is Var)
-        head = fill(f"{prefix}{{ lambda {constvars}; ", invars, "    ")
+        head = fill(f"{prefix}{{ lambda {constvars}; ", invars, "    ", indent)
         head[-1] += ". let"
         eqns = [self.eqn(e, used, indent + 4) for e in jaxpr.eqns]
-        outs = ", ".join(self.atom(a) for a in jaxpr.outvars)
-        tail = f"in ({outs}{',' if len(jaxpr.outvars) == 1 else ''}) }}"
-        if len(head) == 1 and all(len(lines) == 1 for lines in eqns):
-            line = f"{head[0]} {'; '.join(lines[0] for lines in eqns)} {tail}"
-            if fits(line, indent):
+        last = len(jaxpr.outvars) - 1
+        outs = [self.atom(a) + ("," if i < last or not last else "") for i, a in enumerate(jaxpr.outvars)]
+        tail = fill("  in (", outs, "    ", indent)
+        tail[-1] += ") }"
+        if len(head) == len(tail) == 1 and all(len(lines) == 1 for lines in eqns):
+            line = f"{head[0]} {'; '.join(lines[0] for lines in eqns)} {tail[0].lstrip()}"
+            if indent + len(line) <= WIDTH:
                 return [line]
         body = ["    " + line for lines in eqns for line in lines] or ["    "]
-        return [*head, *body, f"  {tail}"]
+        return [*head, *body, *tail]
 
     def with_shared(self, jaxpr):
         """A jaxpr after those that several calls in it share."""
@@ -190,7 +186,7 @@ class Printer:
         return lines + self.jaxpr(jaxpr)
 
     def find_shared(self, jaxpr):
-        """The jaxprs that more than one jit call refers to, the innermost first, with the names of the functions."""
+        """The jaxprs to print apart, long ones and those that several jit calls share, and their names."""
         counts, found = {}, []
 
         def visit(jaxpr):
@@ -202,23 +198,30 @@ class Printer:
                         inner = plain(item)
                         counts[inner] = counts.get(inner, 0) + 1
                         if counts[inner] == 1:
+                            called = eqn.primitive.name == "jit"
+                            found.append((inner, eqn.params["name"] if called else "jaxpr", called))
                             visit(inner)
-                            if eqn.primitive.name == "jit":
-                                found.append((inner, eqn.params["name"]))
 
         visit(jaxpr)
-        return [(inner, name) for inner, name in found if counts[inner] > 1]
+        return [
+            (inner, name)
+            for inner, name, called in found
+            if len(inner.eqns) > MAX_NESTED or (called and counts[inner] > 1)
+        ]
 
 
 def plain(jaxpr):
     return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
 
 
-def fill(start, words, indent):
-    """Words one after the other, on as many lines as they need."""
+def fill(start, words, indent, column):
+    """Words one after the other, on as many lines as they need; the lines will start at a column.
+
+    A line may be too long by its last word.
+    """
     lines, line = [], start
     for i, word in enumerate(words):
-        if i and len(line) + len(word) + 1 > WIDTH + 6:
+        if i and column + len(line) >= WIDTH:
             lines.append(line)
             line = indent + word
         else:

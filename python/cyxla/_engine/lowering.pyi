@@ -9,7 +9,7 @@ class LoweringContext:
     avals_in: tuple[ShapedArray, ...]
     avals_out: tuple[ShapedArray, ...]
     token: str | None
-    def __init__(self, platform: str = "cpu") -> None: ...
+    def __init__(self, platform: str = "cpu", scope: str | None = None) -> None: ...
     @property
     def platform(self) -> str: ...
     @property
@@ -63,4 +63,5 @@ def lower_module(
     platform: str = "cpu",
     arg_attributes: Sequence[str] | None = None,
     result_attributes: Sequence[str] | None = None,
+    scope: str | None = None,
 ) -> tuple[str, list[Any], list[Callable[..., Any]]]: ...

@@ -227,8 +227,11 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=(), st
 
         static_key = tuple((i, type(args[i]), args[i]) for i in sorted(static))
         named_key = tuple((k, type(v), v) for k, v in sorted(named.items()))
-        key = ("checkpoint", in_tree, avals, static_key, named_key)
-        closed, consts, out_tree = remembered(fun, key, lambda: _trace(call, function_name(fun), in_tree, avals))
+        key = ("checkpoint", avals, static_key, named_key)
+        values = [v for *_, v in (*static_key, *named_key)]
+        closed, consts, out_tree = remembered(
+            fun, in_tree, key, lambda: _trace(call, function_name(fun), in_tree, avals), values
+        )
         outs = remat_p.bind(
             *consts, *arrays, jaxpr=closed, prevent_cse=prevent_cse, differentiated=False, policy=policy
         )

@@ -17,7 +17,19 @@ logger = logging.getLogger("cyxla")
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
-    __slots__ = ("avals_in", "avals_out", "callbacks", "constants", "donated", "effects", "kept", "name", "text")
+    __slots__ = (
+        "_closed",
+        "_options",
+        "avals_in",
+        "avals_out",
+        "callbacks",
+        "constants",
+        "donated",
+        "effects",
+        "kept",
+        "name",
+        "text",
+    )
 
     def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
         start = time.perf_counter()
@@ -34,15 +46,21 @@ class Program:
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
         # That an equation refers to a named axis, for one, is nothing that happens when the program runs.
         self.effects = [effect for effect in jaxpr.effects if getattr(effect, "observable", False)]
+        self._closed = ClosedJaxpr(jaxpr, [c for _, c in pairs])
+        self._options = {"platform": platform, "arg_attributes": attributes}
         self.text, self.constants, self.callbacks = lower_module(
-            ClosedJaxpr(jaxpr, [c for _, c in pairs]),
-            f"jit_{module_name(name)}",
-            platform=platform,
-            arg_attributes=attributes,
+            self._closed, f"jit_{module_name(name)}", **self._options
         )
         seconds = time.perf_counter() - start
         dispatch.count("lower_s", seconds)
         log_compile("Lowered %s to StableHLO in %.6f s", name, seconds)
+
+    def located_text(self):
+        """The StableHLO text in which operations say which call, in which file and line, they come from."""
+        text, _, _ = lower_module(
+            self._closed, f"jit_{module_name(self.name)}", **self._options, scope=f"jit({self.name})"
+        )
+        return text
 
     def compile(self, device, *, committed=False, small=None, compiler_options=None):
         """The program as an `Executable` on a device (None: the default device).
@@ -123,8 +141,7 @@ def plan_donation(jaxpr, used, donated):
 
         listed = ", ".join(aval.str_short() for aval in unusable)
         warnings.warn(
-            f"Some donated buffers were not usable: {listed}. No result has their shape and dtype, so their "
-            "memory cannot be reused.",
+            f"the donation of {listed} has no effect: no result of that shape and dtype is left to reuse the memory",
             stacklevel=2,
         )
     return tuple(sorted(donated)), attributes

@@ -30,7 +30,7 @@ from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis
 
 
-def _bind_arguments(fun, args, kwargs):
+def bind_arguments(fun, args, kwargs):
     """Positional arguments for a call, with defaults and keywords resolved by the function's signature."""
     if not kwargs:
         try:
@@ -75,13 +75,13 @@ def _split(fun, args, nondiff_argnums):
     return static, [asarray(leaf) for leaf in leaves], in_tree
 
 
-def _evaluated(fun, args, nondiff_argnums):
+def evaluated(fun, args, nondiff_argnums):
     """The value of a function on concrete arrays, as arrays."""
     static, leaves, in_tree = _split(fun, args, nondiff_argnums)
     return tree_map(asarray, fun(*_merge(static, tree_unflatten(in_tree, leaves), len(args))))
 
 
-class _Staged:
+class Staged:
     """A call split into nondifferentiable arguments and flat arrays, and its function traced."""
 
     __slots__ = ("closed", "consts", "dynamic_fun", "in_tree", "leaves", "n_args", "out_tree", "static")
@@ -247,10 +247,10 @@ class custom_jvp(_CustomFunction):
     def __call__(self, *args, **kwargs):
         if self.jvp is None:
             raise AttributeError(f"no JVP defined for {function_name(self.fun)}: call its defjvp first")
-        args = _bind_arguments(self.fun, args, kwargs)
+        args = bind_arguments(self.fun, args, kwargs)
         if get_trace() is None:
-            return _evaluated(self.fun, args, self.nondiff_argnums)
-        staged = _Staged(self.fun, args, self.nondiff_argnums, "custom_jvp")
+            return evaluated(self.fun, args, self.nondiff_argnums)
+        staged = Staged(self.fun, args, self.nondiff_argnums, "custom_jvp")
 
         def rule(primals, tangents):
             return self._flat_rule(staged, primals, tangents)
@@ -558,10 +558,10 @@ class custom_vjp(_CustomFunction):
     def __call__(self, *args, **kwargs):
         if self.fwd is None:
             raise AttributeError(f"no VJP defined for {function_name(self.fun)}: call its defvjp first")
-        args = _bind_arguments(self.fun, args, kwargs)
+        args = bind_arguments(self.fun, args, kwargs)
         if get_trace() is None:
-            return _evaluated(self.fun, args, self.nondiff_argnums)
-        staged = _Staged(self.fun, args, self.nondiff_argnums, "custom_vjp")
+            return evaluated(self.fun, args, self.nondiff_argnums)
+        staged = Staged(self.fun, args, self.nondiff_argnums, "custom_vjp")
 
         def forward(primals, active):
             return self._flat_forward(staged, primals, active)

@@ -12,11 +12,11 @@ from cyxla._engine import dispatch
 from cyxla._engine.array import typeof
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.config import epoch as config_epoch
-from cyxla._engine.core import Primitive, Zero, is_undefined_primal
+from cyxla._engine.core import Primitive, Tracer, Zero, is_undefined_primal
 from cyxla._engine.dispatch import Entry, JitFunction
 from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
-from cyxla._transform import stages
+from cyxla._transform import sameness, stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
 from cyxla._transform.compile import Program, log_compile
 from cyxla._transform.jaxprs import (
@@ -341,9 +341,22 @@ class JitSpec:
 
 def _trace_entry(jitted, leaves, in_tree, static):
     spec = jitted.spec
-    entry = spec.trace_entry(in_tree, static, [typeof(leaf) for leaf in leaves])
-    entry.donated = spec.donated(in_tree, static)
-    return entry
+    avals = tuple(typeof(leaf) for leaf in leaves)
+
+    def trace():
+        entry = spec.trace_entry(in_tree, static, avals)
+        entry.donated = spec.donated(in_tree, static)
+        return entry
+
+    # Programs depend on where committed arguments are; those have entries of their own.
+    device = next((leaf.device for leaf in leaves if getattr(leaf, "committed", False)), None)
+    key = ("jit", spec.key(), in_tree, static, avals, device, config_epoch())
+    values = [value for group in static for *_, value in group] if static else ()
+    return sameness.shared(spec.fun, in_tree, key, trace, _closes_over_no_tracer, values)
+
+
+def _closes_over_no_tracer(entry):
+    return not any(isinstance(c, Tracer) for c in entry.closed.consts)
 
 
 def _check_values(primitive, params, args, results):

@@ -1,28 +1,35 @@
-"""Traces of functions that are traced by what calls them: found again as long as the function lives."""
+"""Traces of functions that are traced by what calls them: found again as long as the function lives, or one like it."""
 
 import weakref
 
 from cyxla._engine.config import epoch
 from cyxla._engine.core import Tracer
+from cyxla._transform import sameness
 
 _traces = weakref.WeakKeyDictionary()
 
 
-def remembered(fun, key, trace):
-    """What `trace()` gave for this function and key, under this configuration, or gives now.
+def _closes_over_no_tracer(traced):
+    return not any(isinstance(c, Tracer) for c in traced[1])
+
+
+def remembered(fun, in_tree, key, trace, static=()):
+    """What `trace()` gave for this function, or one that is provably the same, and this key, or gives now.
+
+    `in_tree` is the structure of the function's arguments, `static` those of them that are values.
 
     `trace()` returns a tuple whose second item is a list of constants; a trace that closes over tracers of a
     transformation that is under way is not kept. Nor is one of a function, or with a key, that has no hash.
     """
-    key = (key, epoch())
+    key = (in_tree, key, epoch())
     try:
         known = _traces.setdefault(fun, {})
         found = known.get(key)
     except TypeError:
         return trace()
     if found is None:
-        found = trace()
-        if not any(isinstance(c, Tracer) for c in found[1]):
+        found = sameness.shared(fun, in_tree, key, trace, _closes_over_no_tracer, static)
+        if _closes_over_no_tracer(found):
             known[key] = found
     return found
 
@@ -30,3 +37,4 @@ def remembered(fun, key, trace):
 def forget():
     """Forgets all of them."""
     _traces.clear()
+    sameness.traces.clear()

@@ -111,9 +111,12 @@ class Lowered(Stage):
         self._program = program
 
     def as_text(self, dialect=None, *, debug_info=False):
-        """The program as StableHLO text; `dialect="hlo"` gives unoptimized HLO."""
+        """The program as StableHLO text; `dialect="hlo"` gives unoptimized HLO.
+
+        With `debug_info`, StableHLO operations say which call, in which file and line, they come from.
+        """
         if dialect in (None, "stablehlo", "mlir"):
-            return self._program.text
+            return self._program.located_text() if debug_info else self._program.text
         if dialect == "hlo":
             from cyxla._runtime import compiler
 

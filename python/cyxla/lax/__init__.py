@@ -54,6 +54,7 @@ from cyxla.lax.cumulative import (
 from cyxla.lax.window import (
     reduce_window, reduce_window_max_p, reduce_window_min_p, reduce_window_p, reduce_window_shape_tuple,
     reduce_window_sum_p, select_and_gather_add_p, select_and_scatter_add_p,
+    select_and_scatter_p,
 )  # fmt: skip
 from cyxla.lax.sort import sort, sort_key_val, sort_p, top_k, top_k_p
 from cyxla.lax.slicing import (
@@ -66,9 +67,12 @@ from cyxla.lax.gather_scatter import (
     scatter_apply, scatter_max, scatter_max_p, scatter_min, scatter_min_p, scatter_mul, scatter_mul_p, scatter_p,
     scatter_sub, scatter_sub_p, ScatterDimensionNumbers,
 )  # fmt: skip
+from cyxla.lax.approximate import approx_max_k, approx_min_k, approx_top_k_p
 from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
+from cyxla.lax.ragged import ragged_dot, ragged_dot_general, RaggedDotDimensionNumbers
+from cyxla.lax.scaled import scaled_dot
 from cyxla.lax.convolution import (
     conv, conv_dimension_numbers, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_p,
     conv_general_dilated_patches, conv_general_permutations, conv_general_shape_tuple, conv_shape_tuple,
@@ -78,11 +82,16 @@ from cyxla.lax.convolution import (
 from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
 from cyxla.lax.control_flow import (
-    associative_scan, cond, cond_p, custom_linear_solve, fori_loop, linear_solve_p, map, scan, scan_p, switch,
-    while_loop, while_p,
+    associative_scan, cond, cond_p, custom_linear_solve, custom_root, fori_loop, linear_solve_p, map,
+    platform_dependent, scan, scan_p, switch, while_loop, while_p,
 )  # fmt: skip
 from cyxla.lax.parallel import (
     all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
     pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
 )  # fmt: skip
+from cyxla.lax.composite import composite
+from cyxla.lax.staging import (
+    after_all, after_all_p, create_token, create_token_p, dce_sink, dce_sink_p, stage, stage_p,
+)  # fmt: skip
+from cyxla._transform.transfer import device_put_p
 from cyxla.lax import linalg

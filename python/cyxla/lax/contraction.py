@@ -271,7 +271,7 @@ dot_general_p = Primitive(
 )
 
 
-def _int_tuple(dims) -> tuple[int, ...]:
+def int_tuple(dims) -> tuple[int, ...]:
     return tuple([int(d) for d in dims])
 
 
@@ -309,8 +309,8 @@ def dot_general(
         as_operand(lhs),
         as_operand(rhs),
         dimension_numbers=(
-            (_int_tuple(lhs_contract), _int_tuple(rhs_contract)),
-            (_int_tuple(lhs_batch), _int_tuple(rhs_batch)),
+            (int_tuple(lhs_contract), int_tuple(rhs_contract)),
+            (int_tuple(lhs_batch), int_tuple(rhs_batch)),
         ),
         precision=canonicalize_precision(precision),
         preferred_element_type=preferred_dtype(preferred_element_type),

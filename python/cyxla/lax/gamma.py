@@ -197,7 +197,7 @@ random_gamma_grad = StrictOp(
     random_gamma_grad_p,
     "random_gamma_grad",
     "Elementwise derivative of a gamma sample x with respect to its shape a, the quantile held fixed.",
-    signature="(a, x)",
+    signature="(*args)",
 )
 
 # ---- the incomplete beta function

@@ -349,12 +349,16 @@ asinh_p = _row(
 )
 asinh = StrictOp(asinh_p, "asinh", "Elementwise inverse hyperbolic sine.")
 
-acosh_p = _row(
-    "acosh",
-    "fc",
-    "chlo.acosh {0} : {t0} -> {t}",
-    lambda t, ans, x: lax.mul(t, lax.rsqrt(lax.sub(lax.square(x), scalar_like(x, 1)))),
-)
+
+def _acosh_jvp(t, ans, x):
+    one = scalar_like(x, 1)
+    if is_complex(x.aval):
+        # One root of the product would be that of another branch left of the imaginary axis.
+        return lax.mul(t, lax.mul(lax.rsqrt(lax.sub(x, one)), lax.rsqrt(lax.add(x, one))))
+    return lax.mul(t, lax.rsqrt(lax.sub(lax.square(x), one)))
+
+
+acosh_p = _row("acosh", "fc", "chlo.acosh {0} : {t0} -> {t}", _acosh_jvp)
 acosh = StrictOp(acosh_p, "acosh", "Elementwise inverse hyperbolic cosine; NaN below 1.")
 
 atanh_p = _row(

@@ -7,10 +7,12 @@ from cyxla import lax
 from cyxla._engine.autodiff import jvp_flat
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.batching import Axis, batch_flat
-from cyxla._engine.core import Primitive, Zero, eval_jaxpr
+from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.pytree import tree_unflatten
+from cyxla._engine.staging import trace_flat
 from cyxla.lax._util import (
+    as_operand,
     batch_size,
     canonicalize_shape,
     check_kind,
@@ -19,6 +21,7 @@ from cyxla.lax._util import (
     to_front,
     with_shape,
 )
+from cyxla.lax.binary import no_derivative
 from cyxla.lax.reduction import check_operands, flat_operands, highest, lowest, monoid, scalar_computation
 
 # ---- windows: shapes, attributes, and a batch axis in front
@@ -287,6 +290,16 @@ select_and_gather_add_p.batch = _batch_two(select_and_gather_add_p)
 _scatter_regions = {}
 
 
+def _select_and_scatter_text(ctx, names, avals, out, regions, window_dimensions, window_strides, padding):
+    operand, source, init = avals
+    select, scatter = (_bare(region) for region in regions)
+    return ctx.op(
+        f'"stablehlo.select_and_scatter"({", ".join(names)}) <{{padding = {_padding_text(padding)}, '
+        f"window_dimensions = {_i64_array(window_dimensions)}, window_strides = {_i64_array(window_strides)}}}> "
+        f"({select}, {scatter}) : ({operand.mlir}, {source.mlir}, {init.mlir}) -> {out.mlir}"
+    )
+
+
 def _scatter_lower(ctx, source, operand, select_prim, window_dimensions, window_strides, padding):
     part, aval = ctx.avals_in
     out = ctx.avals_out[0]
@@ -294,21 +307,29 @@ def _scatter_lower(ctx, source, operand, select_prim, window_dimensions, window_
     # The operation's own padding would be selected where nothing in the window is better: pad with the worst instead.
     low, high = [a for a, _ in padding], [b for _, b in padding]
     padded = with_shape(aval, tuple(n + a + b for n, (a, b) in zip(aval.shape, padding)))
-    worst = ctx.constant(_identity_of_selection(select_prim, aval.dtype), element)
-    operand = ctx.op(
-        f"stablehlo.pad {operand}, {worst}, low = {low}, high = {high}, interior = {[0] * aval.ndim} : "
-        f"({aval.mlir}, {element.mlir}) -> {padded.mlir}"
-    )
-    regions = _scatter_regions.setdefault(select_prim.name, ({}, {}))
-    select = region(ctx, lambda a, b: [select_prim.bind(a, b)], (element, element), regions[0])
-    add = region(ctx, lambda a, b: [lax.add(a, b)], (piece, piece), regions[1])
+    if padded is not aval:
+        worst = ctx.constant(_identity_of_selection(select_prim, aval.dtype), element)
+        operand = ctx.op(
+            f"stablehlo.pad {operand}, {worst}, low = {low}, high = {high}, interior = {[0] * aval.ndim} : "
+            f"({aval.mlir}, {element.mlir}) -> {padded.mlir}"
+        )
+    traces = _scatter_regions.setdefault(select_prim.name, ({}, {}))
+    select = region(ctx, lambda a, b: [select_prim.bind(a, b)], (element, element), traces[0])
+    add = region(ctx, lambda a, b: [lax.add(a, b)], (piece, piece), traces[1])
     full = with_shape(out, padded.shape)
-    scattered = ctx.op(
-        f'"stablehlo.select_and_scatter"({operand}, {source}, {ctx.constant(0, piece)}) <{{'
-        f"padding = {_padding_text([(0, 0)] * aval.ndim)}, window_dimensions = {_i64_array(window_dimensions)}, "
-        f"window_strides = {_i64_array(window_strides)}}}> ({_bare(select)}, {_bare(add)}) : "
-        f"({padded.mlir}, {part.mlir}, {piece.mlir}) -> {full.mlir}"
+    zero = ctx.constant(0, piece)
+    scattered = _select_and_scatter_text(
+        ctx,
+        (operand, source, zero),
+        (padded, part, piece),
+        full,
+        (select, add),
+        window_dimensions,
+        window_strides,
+        [(0, 0)] * aval.ndim,
     )
+    if full is out:
+        return scattered
     bounds = ", ".join(f"{a}:{a + n}" for n, a in zip(aval.shape, low))
     return ctx.op(f"stablehlo.slice {scattered} [{bounds}] : ({full.mlir}) -> {out.mlir}")
 
@@ -336,6 +357,75 @@ select_and_scatter_add_p = Primitive(
     transpose=_scatter_transpose,
 )
 select_and_scatter_add_p.batch = _batch_two(select_and_scatter_add_p)
+
+# ---- any selection, and any combination of what is scattered
+
+
+def _any_scatter_abstract(operand, source, init_value, *, window_dimensions, window_strides, padding, **params):
+    shape = _window_shape(
+        operand.shape, window_dimensions, window_strides, padding, (1,) * operand.ndim, (1,) * operand.ndim
+    )
+    if source.shape != shape:
+        raise TypeError(
+            f"select_and_scatter: source must have an element for each position of the window, shape {shape}; it has "
+            f"shape {source.shape}"
+        )
+    if len({operand.code, source.code, init_value.code}) > 1 or init_value.shape:
+        raise TypeError(
+            "select_and_scatter: operand, source and the scalar init_value must have one dtype, got "
+            f"{', '.join(a.str_short() for a in (operand, source, init_value))}"
+        )
+    return with_shape(operand, operand.shape)
+
+
+def _any_scatter_lower(ctx, *names, select_jaxpr, select_consts, scatter_jaxpr, scatter_consts, **window):
+    regions = ctx.region(select_jaxpr), ctx.region(scatter_jaxpr)
+    return _select_and_scatter_text(ctx, names, ctx.avals_in, ctx.avals_out[0], regions, **window)
+
+
+def _any_scatter_batch(args, dims, **params):
+    if dims[2] is None:
+        size = batch_size(args, dims)
+        operand, source = (to_front(x, d, size) for x, d in zip(args[:2], dims))
+        neutral = {"window_dimensions": 1, "window_strides": 1, "padding": (0, 0)}
+        params = {k: (neutral[k], *v) if k in neutral else v for k, v in params.items()}
+        return select_and_scatter_p.bind(operand, source, args[2], **params), 0
+    size = batch_size(args, dims)
+    args = [to_front(x, d, size) for x, d in zip(args, dims)]
+    return lax.map(lambda rows: select_and_scatter_p.bind(*rows, **params), tuple(args)), 0
+
+
+select_and_scatter_p = Primitive(
+    "select_and_scatter",
+    abstract=_any_scatter_abstract,
+    lower=_any_scatter_lower,
+    batch=_any_scatter_batch,
+    jvps=(no_derivative("select_and_scatter"),) * 3,
+)
+
+
+def select_and_scatter(operand, select, window_dimensions, window_strides, padding, source, init_value, scatter):
+    """For each position of a window, combines an element of `source` into the place of one selected from `operand`.
+
+    `select` maps two elements to whether the first is preferred, `scatter` combines what arrives at one place, starting
+    from `init_value`. `padding` is a (low, high) pair a dimension. TypeError for shapes and dtypes that do not fit.
+    """
+    operand, source, init_value = as_operand(operand), as_operand(source), as_operand(init_value)
+    element = shaped_array((), operand.aval.code, False)
+    traced = [ClosedJaxpr(*trace_flat(lambda args, f=f: [f(*args)], [element, element])) for f in (select, scatter)]
+    return select_and_scatter_p.bind(
+        operand,
+        source,
+        init_value,
+        select_jaxpr=traced[0],
+        select_consts=(),
+        scatter_jaxpr=traced[1],
+        scatter_consts=(),
+        window_dimensions=canonicalize_shape(window_dimensions),
+        window_strides=canonicalize_shape(window_strides),
+        padding=tuple((index(low), index(high)) for low, high in padding),
+    )
+
 
 # ---- any computation
 

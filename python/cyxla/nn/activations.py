@@ -10,13 +10,14 @@ import numpy as np
 
 import cyxla.numpy as jnp
 from cyxla import lax
-from cyxla._engine.array import asarray
+from cyxla._transform.custom import custom_jvp
 from cyxla._transform.jit import jit
-from cyxla.lax._util import canonicalize_axis, kind_of
+from cyxla.lax._util import canonicalize_axis
 from cyxla.nn._arguments import inexact, operand
 from cyxla.numpy.promotion import promote_inexact
 
 
+@custom_jvp
 @jit
 def relu(x):
     """Rectified linear unit: `max(x, 0)`. Its derivative at 0 is 0.
@@ -25,11 +26,10 @@ def relu(x):
     >>> jax.nn.relu(jnp.array([-1.0, 0.0, 2.0]))
     Array([0., 0., 2.], dtype=float32)
     """
-    x = operand("relu", x)
-    if kind_of(x.aval) not in "iuf":
-        return jnp.maximum(x, 0)
-    zero = asarray(0, x.dtype)
-    return lax.select_n(lax.le(x, zero), x, lax.full_like(x, 0))
+    return jnp.maximum(operand("relu", x), 0)
+
+
+relu.defjvps(lambda t, ans, x: lax.select(jnp.greater(x, 0), t, lax.full_like(t, 0)))
 
 
 @jit
@@ -162,7 +162,7 @@ def glu(x, axis=-1):
     axis = canonicalize_axis(axis, x.ndim)
     size = x.shape[axis]
     if size % 2:
-        raise AssertionError(f"axis size must be divisible by 2; axis {axis} has size {size}")
+        raise AssertionError(f"glu: axis {axis} of size {size} cannot be halved")
     return lax.slice_in_dim(x, 0, size // 2, axis=axis) * sigmoid(lax.slice_in_dim(x, size // 2, size, axis=axis))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._engine.array import asarray
+from cyxla.lax._util import check_choice
 from cyxla.nn.normalization import logsumexp, softmax
 
 
@@ -66,8 +67,7 @@ def dot_product_attention(
     Returns an array of the shape and dtype of `query`.
     """
     query, key, value = asarray(query), asarray(key), asarray(value)
-    if implementation not in (None, "xla"):
-        raise ValueError(f"Unsupported implementation option: {implementation}")
+    check_choice("dot_product_attention", "implementation", implementation, (None, "xla"))
     shape = query.shape
     if query.ndim == 3:
         query, key, value = query[None], key[None], value[None]

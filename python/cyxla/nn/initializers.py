@@ -104,10 +104,7 @@ def _axes(axis) -> tuple:
 def _fans(shape, in_axis, out_axis, batch_axis):
     """Numbers of inputs and outputs of a weight array, each times its receptive field."""
     if len(shape) <= 1 and in_axis == -2:
-        raise ValueError(
-            f"Can't compute input and output sizes of a {len(shape)}-dimensional weights tensor with default in_axis. "
-            "Must be at least 2D or specify in_axis explicitly."
-        )
+        raise ValueError(f"a shape of fewer than two axes, {shape}, has no rows and columns to count; give in_axis")
     sizes = [math.prod(shape[a] for a in _axes(axis)) for axis in (in_axis, out_axis, batch_axis)]
     fan_in, fan_out, batch = sizes
     field = math.prod(shape) / (fan_in * fan_out * batch) if fan_in * fan_out * batch else 0
@@ -163,7 +160,10 @@ def variance_scaling(scale, mode, distribution, in_axis=-2, out_axis=-1, batch_a
         elif mode == "fan_geo_avg":
             fan = (fan_in * fan_out) ** 0.5
         else:
-            raise ValueError(f"invalid mode for variance scaling initializer: {mode}")
+            raise ValueError(
+                f"variance_scaling: mode={mode!r} is unknown; choose one of 'fan_in', 'fan_out', 'fan_avg', "
+                "'fan_geo_avg'"
+            )
         variance = jnp.array(scale / fan, dtype)
         if distribution == "normal":
             samples = random.normal(key, shape, dtype) * jnp.sqrt(variance)
@@ -180,7 +180,10 @@ def variance_scaling(scale, mode, distribution, in_axis=-2, out_axis=-1, batch_a
                 stddev = jnp.sqrt(variance) / jnp.array(_TRUNCATED_STDDEV, dtype)
                 samples = random.truncated_normal(key, -2, 2, shape, dtype) * stddev
         else:
-            raise ValueError(f"invalid distribution for variance scaling initializer: {distribution}")
+            raise ValueError(
+                f"variance_scaling: distribution={distribution!r} is unknown; choose one of 'normal', 'uniform', "
+                "'truncated_normal'"
+            )
         return place(samples, out_sharding)
 
     return init
@@ -218,7 +221,7 @@ def orthogonal(scale=1.0, column_axis=-1, dtype=None) -> Initializer:
     def init(key, shape, dtype=default, out_sharding=None):
         shape, dtype = canonicalize_shape(shape), _dtype(dtype)
         if len(shape) < 2:
-            raise ValueError("orthogonal initializer requires at least a 2D shape")
+            raise ValueError(f"orthogonal: a shape of 2 axes or more is needed, got {shape}")
         columns = shape[column_axis]
         rows = math.prod(shape) // columns if columns else 0
         matrix = random.orthogonal(key, rows, (), dtype, columns)
@@ -240,9 +243,11 @@ def delta_orthogonal(scale=1.0, column_axis=-1, dtype=None) -> Initializer:
     def init(key, shape, dtype=default, out_sharding=None):
         shape, dtype = canonicalize_shape(shape), _dtype(dtype)
         if len(shape) not in (3, 4, 5):
-            raise ValueError("Delta orthogonal initializer requires a 3D, 4D or 5D shape.")
+            raise ValueError(f"delta_orthogonal: a shape of 3 to 5 axes is needed, got {shape}")
         if shape[-1] < shape[-2]:
-            raise ValueError("`fan_in` must be less or equal than `fan_out`. ")
+            raise ValueError(
+                f"delta_orthogonal: there must be at least as many outputs as inputs, the last two sizes of {shape}"
+            )
         matrix = orthogonal(scale, column_axis, dtype)(key, shape[-2:])
         centre = tuple((n - 1) // 2 for n in shape[:-2])
         zero = lax.full(shape, 0, dtype)

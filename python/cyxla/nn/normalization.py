@@ -10,7 +10,7 @@ from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
 from cyxla._transform.jit import jit
-from cyxla.lax._util import canonicalize_axis
+from cyxla.lax._util import canonicalize_axis, check_choice
 from cyxla.nn._arguments import inexact, operand
 from cyxla.numpy.promotion import requested_dtype
 from cyxla.scipy.special import logsumexp
@@ -93,8 +93,7 @@ def standardize(x, axis=-1, mean=None, variance=None, epsilon=1e-5, where=None, 
         mean squared deviation.
     """
     x = operand("standardize", x)
-    if algorithm not in ("fast", "stable"):
-        raise ValueError(f"Unknown algorithm {algorithm!r}. Expected 'fast' or 'stable'.")
+    check_choice("standardize", "algorithm", algorithm, ("fast", "stable"))
     if mean is None:
         mean = jnp.mean(x, axis, keepdims=True, where=where)
     if variance is None:

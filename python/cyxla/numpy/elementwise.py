@@ -8,6 +8,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray, typeof
+from cyxla._engine.core import Tracer
 from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
 from cyxla.lax._util import check_kind
@@ -16,7 +17,6 @@ from . import ufuncs
 from .axes import broadcast, broadcast_shapes, broadcast_together
 from .promotion import (
     ACCUMULATE_IN,
-    common_dtype,
     convert,
     default_float,
     default_int,
@@ -68,9 +68,10 @@ def select(mask, on_true, on_false):
 
 
 def _lexicographic(strict, full, x, y):
-    if kind(common_dtype(x, y)[0]) != "c":
-        return None
-    x, y = promote(x, y)
+    """Complex numbers compared by two comparisons of reals; other operands raise again what these raised."""
+    if "c" not in (kind(typeof(x).dtype), kind(typeof(y).dtype)):
+        raise
+    x, y = promote_numeric(x, y)
     rx, ry = lax.real(x), lax.real(y)
     return ufuncs.logical_or(strict(rx, ry), ufuncs.logical_and(ufuncs.equal(rx, ry), full(lax.imag(x), lax.imag(y))))
 
@@ -80,10 +81,7 @@ def less(x, y, /):
     try:
         return _less(x, y)
     except TypeError:
-        result = _lexicographic(_less, _less, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_less, _less, x, y)
 
 
 def less_equal(x, y, /):
@@ -91,10 +89,7 @@ def less_equal(x, y, /):
     try:
         return _less_equal(x, y)
     except TypeError:
-        result = _lexicographic(_less, _less_equal, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_less, _less_equal, x, y)
 
 
 def greater(x, y, /):
@@ -102,10 +97,7 @@ def greater(x, y, /):
     try:
         return _greater(x, y)
     except TypeError:
-        result = _lexicographic(_greater, _greater, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_greater, _greater, x, y)
 
 
 def greater_equal(x, y, /):
@@ -113,10 +105,7 @@ def greater_equal(x, y, /):
     try:
         return _greater_equal(x, y)
     except TypeError:
-        result = _lexicographic(_greater, _greater_equal, x, y)
-        if result is None:
-            raise
-        return result
+        return _lexicographic(_greater, _greater_equal, x, y)
 
 
 # Sign and magnitude.
@@ -310,8 +299,8 @@ def divmod(x1, x2, /):
 def power(x1, x2, /):
     """x1 to the power x2.
 
-    An exponent that is a Python int is computed by repeated multiplication and does not change the dtype of ``x1``.
-    Raises TypeError for integers raised to a negative Python int.
+    An exponent that is one integer of known value is computed by repeated multiplication and does not change the dtype
+    of ``x1``. Raises TypeError for integers raised to such an exponent if it is negative.
 
     >>> import cyxla.numpy as jnp
     >>> jnp.power(2.0, 3)
@@ -322,9 +311,12 @@ def power(x1, x2, /):
         if kind(x1.dtype) == "b":
             x1 = convert(x1, default_int())
         return lax.integer_pow(x1, x2)
-    exponent_kind = kind(typeof(x2).dtype)
+    exponent = typeof(x2)
+    exponent_kind = kind(exponent.dtype)
     if exponent_kind in "fc":
         return _pow(x1, x2)
+    if exponent_kind in "iu" and not exponent.shape and not isinstance(x2, Tracer):
+        return power(x1, int(x2))
     if kind(typeof(x1).dtype) in "fc":
         if exponent_kind == "b":
             x2 = convert(x2, default_int())
@@ -377,16 +369,16 @@ def _complex_scaled(x, factor):
 
 def hypot(x1, x2, /):
     """sqrt(x1**2 + x2**2) without overflow of the squares. Raises ValueError for complex operands."""
-    if kind(common_dtype(x1, x2)[0]) == "c":
-        raise ValueError("hypot: complex numbers have no order; take their abs() first")
     x1, x2 = promote_inexact(x1, x2)
+    check_kind("hypot", x1.aval, "f", error=ValueError)
     x1, x2 = lax.abs(x1), lax.abs(x2)
     infinite = ufuncs.logical_or(ufuncs.equal(x1, np.inf), ufuncs.equal(x2, np.inf))
     larger, smaller = ufuncs.maximum(x1, x2), ufuncs.minimum(x1, x2)
     is_zero = ufuncs.equal(larger, 0)
     ratio = ufuncs.divide(smaller, select(is_zero, convert(1.0, larger.dtype, larger.weak_type), larger))
     result = select(is_zero, larger, larger * lax.sqrt(1 + lax.square(ratio)))
-    return select(infinite, convert(np.inf, result.dtype, result.weak_type), result)
+    result = select(infinite, convert(np.inf, result.dtype, result.weak_type), result)
+    return strong(result) if result.ndim else result
 
 
 def logaddexp(x1, x2, /):

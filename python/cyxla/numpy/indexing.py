@@ -198,9 +198,8 @@ def _promoted(x, values):
     code = promote_nodes([2 * a.code + a.weak_type for a in (x.aval, values.aval)]) // 2
     if code != x.aval.code:
         warnings.warn(
-            f"scatter inputs have incompatible types: an update of dtype {values.dtype} cannot be cast safely to the "
-            "array's "
-            f"dtype {x.dtype}; cast it with .astype({str(x.dtype)!r}). This will become an error.",
+            f"x.at[...]: an update of dtype {values.dtype} does not fit an array of dtype {x.dtype}; convert it by "
+            f".astype({str(x.dtype)!r}). This will become an error.",
             FutureWarning,
             stacklevel=4,
         )

@@ -298,11 +298,11 @@ def _not_concrete(repeats):
         np.asarray(repeats)
     except Exception as error:
         error.add_note(
-            "When jit-compiling jnp.repeat, the total number of repeats must be static. To fix this, either specify a "
-            "static value for `repeats`, or pass a static value to `total_repeat_length`."
+            "repeat: the size of the result must be known while tracing; give repeats whose values are known, or "
+            "total_repeat_length"
         )
         return error
-    return TypeError("repeats must be concrete")
+    return TypeError("repeat: repeats must hold known numbers")
 
 
 def _repeat_each(x, n, axis):

@@ -86,10 +86,11 @@ def polyval(p, x, *, unroll=16):
     """
     p, x = promote(asarray(p) if not isinstance(p, (list, tuple)) else array(p), x)
     n = p.shape[0]
-    value = lax.full_like(x, 0)
+    # Coefficients that are arrays make an array of polynomials.
+    value = lax.full(lax.broadcast_shapes(p.shape[1:], x.shape), 0, x.dtype)
     if n <= unroll:
         for i in range(n):
-            value = ufuncs.add(ufuncs.multiply(value, x), lax.reshape(lax.slice(p, (i,), (i + 1,)), ()))
+            value = ufuncs.add(ufuncs.multiply(value, x), lax.index_in_dim(p, i, keepdims=False))
         return value
     return lax.scan(lambda total, c: (ufuncs.add(ufuncs.multiply(total, x), c), None), value, p, unroll=unroll)[0]
 

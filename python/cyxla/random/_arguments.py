@@ -4,7 +4,8 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
-from cyxla.lax._util import canonicalize_shape, check_arrays
+from cyxla.lax._util import accepted_names, canonicalize_shape, check_arrays
+from cyxla.numpy.axes import broadcast_shapes
 from cyxla.numpy.promotion import kind, requested_dtype
 
 
@@ -12,21 +13,25 @@ def sample_shape(shape) -> tuple:
     """A tuple of non-negative ints of a `shape` argument."""
     shape = canonicalize_shape(shape)
     if any(n < 0 for n in shape):
-        raise ValueError(f"shapes cannot have negative dimensions; got {shape}")
+        raise ValueError(f"the sizes of a shape must not be negative, got shape={shape}")
     return shape
 
 
-def float_dtype(name: str, dtype):
-    """The canonical dtype asked for, which must be a real floating one; None means the default."""
-    dtype = requested_dtype(float if dtype is None else dtype)
-    if kind(dtype) != "f":
-        raise ValueError(f"dtype argument to `{name}` must be a float dtype, got {dtype}")
+def _sampled_dtype(name, dtype, accepts, error):
+    dtype = requested_dtype(dtype)
+    if kind(dtype) not in accepts:
+        raise error(f"{name}: there are no samples of dtype={dtype}; the kind must be {accepted_names(accepts)}")
     return dtype
 
 
-def int_dtype(dtype):
-    """The canonical dtype asked for; None means the default integer dtype."""
-    return requested_dtype(int if dtype is None else dtype)
+def float_dtype(name: str, dtype, accepts="f"):
+    """The canonical dtype asked for, which must be a floating one; None means the default."""
+    return _sampled_dtype(name, float if dtype is None else dtype, accepts, ValueError)
+
+
+def int_dtype(name: str, dtype, accepts="iu", error=ValueError):
+    """The canonical dtype asked for, which must be an integer one; None means the default."""
+    return _sampled_dtype(name, int if dtype is None else dtype, accepts, error)
 
 
 def array_argument(name: str, value, position: int = 0) -> Array:
@@ -35,27 +40,27 @@ def array_argument(name: str, value, position: int = 0) -> Array:
     return asarray(value)
 
 
-def broadcast_shape(*shapes) -> tuple:
-    """NumPy's broadcasting of shapes. Raises ValueError where there is none."""
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError(f"Incompatible shapes for broadcasting: shapes={list(shapes)}") from None
+def batch_shape(name: str, shape, *batches) -> tuple:
+    """The shape of the samples: that of the parameters' batches together, or the one given, to which they broadcast."""
+    if shape is None:
+        return broadcast_shapes(*batches)
+    shape = sample_shape(shape)
+    if broadcast_shapes(shape, *batches) != shape:
+        raise ValueError(
+            f"{name}: parameters of shapes {', '.join(map(str, batches))} do not broadcast to shape={shape}"
+        )
+    return shape
 
 
 def parameter_shape(name: str, shape, *parameters) -> tuple:
-    """The shape of the samples: that of the parameters together, or the one given, to which they must broadcast."""
-    shapes = [np.shape(p) for p in parameters]
-    if shape is None:
-        return broadcast_shape(*shapes)
-    shape = sample_shape(shape)
-    result = broadcast_shape(shape, *shapes)
-    if result != shape:
-        raise ValueError(
-            f"{name} parameter shapes must be broadcast-compatible with shape argument, and the result of broadcasting "
-            f"the shapes must equal the shape argument, but got result {result} for shape argument {shape}."
-        )
-    return shape
+    """`batch_shape` of parameters of which each element is one batch."""
+    return batch_shape(name, shape, *[np.shape(p) for p in parameters])
+
+
+def check_enough(name: str, draws: int, population: int):
+    """ValueError where more elements are drawn without replacement than there are."""
+    if draws > population:
+        raise ValueError(f"{name}: {draws} of {population} elements cannot be drawn without replacement")
 
 
 def full_rank(x: Array, rank: int) -> Array:

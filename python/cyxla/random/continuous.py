@@ -9,8 +9,9 @@ import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._core.config import config
 from cyxla._transform.jit import jit
-from cyxla.numpy.promotion import kind, requested_dtype
-from cyxla.random._arguments import broadcast_shape, float_dtype, full_rank, parameter_shape, place, sample_shape
+from cyxla.lax._util import check_choice
+from cyxla.numpy.promotion import kind
+from cyxla.random._arguments import float_dtype, full_rank, parameter_shape, place, sample_shape
 from cyxla.random.keys import single_key
 from cyxla.random.uniform_family import _rademacher, _uniform, subkeys, uniform_of
 
@@ -53,9 +54,7 @@ def normal(key, shape=(), dtype=None, *, out_sharding=None):
     Array([1.6226422, 2.0252647], dtype=float32)
     """
     key = single_key("normal", key)
-    dtype = requested_dtype(float if dtype is None else dtype)
-    if kind(dtype) not in "fc":
-        raise ValueError(f"dtype argument to `normal` must be a float or complex dtype, got {dtype}")
+    dtype = float_dtype("normal", dtype, "fc")
     return place(_normal(key, sample_shape(shape), dtype), out_sharding)
 
 
@@ -133,8 +132,7 @@ def gumbel_mode(mode):
     """The `mode` argument, whose default is what `jax_high_dynamic_range_gumbel` says."""
     if mode is None:
         return "high" if config.jax_high_dynamic_range_gumbel else "low"
-    if mode not in ("high", "low"):
-        raise ValueError(f"Must provide valid mode for gumbel got: {mode}")
+    check_choice("gumbel", "mode", mode, ("high", "low"))
     return mode
 
 
@@ -281,7 +279,7 @@ def double_sided_maxwell(key, loc, scale, shape=(), dtype=None):
     """
     key = single_key("double_sided_maxwell", key)
     dtype = float_dtype("double_sided_maxwell", dtype)
-    parameters = broadcast_shape(np.shape(loc), np.shape(scale))
+    parameters = parameter_shape("double_sided_maxwell", None, loc, scale)
     shape = (sample_shape(shape) or parameters) + parameters
     for_size, for_sign = subkeys(key)
     return _signed(_rademacher(for_sign, shape, dtype), _maxwell(for_size, shape, dtype), loc, scale)

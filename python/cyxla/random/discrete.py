@@ -10,15 +10,16 @@ import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.jit import jit
+from cyxla.lax._util import canonicalize_axis, check_rank
 from cyxla.numpy.promotion import default_float, kind
 from cyxla.random._arguments import (
     array_argument,
-    broadcast_shape,
+    batch_shape,
+    check_enough,
     float_dtype,
     int_dtype,
     parameter_shape,
     place,
-    sample_shape,
 )
 from cyxla.random.continuous import _gumbel, gumbel_mode
 from cyxla.random.keys import random_split_p, single_key
@@ -44,18 +45,11 @@ def categorical(key, logits, axis=-1, shape=None, replace=True, mode=None, *, ou
     logits = array_argument("categorical", logits)
     mode = gumbel_mode(mode)
     dtype = float_dtype("gumbel", logits.dtype)
-    if not -logits.ndim <= axis < logits.ndim:
-        raise ValueError(f"axis {axis} is out of bounds for array of dimension {logits.ndim}")
-    axis = axis - logits.ndim if axis >= 0 else axis
+    axis = canonicalize_axis(axis, logits.ndim) - logits.ndim
     batch = list(logits.shape)
     categories = batch.pop(axis)
     batch = tuple(batch)
-    if shape is None:
-        shape = batch
-    else:
-        shape = sample_shape(shape)
-        if broadcast_shape(shape, batch) != shape:
-            raise ValueError(f"shape {shape} does not agree with the batch shape {batch} of the logits")
+    shape = batch_shape("categorical", shape, batch)
     prefix = shape[: len(shape) - len(batch)]
     if replace:
         inner = list(shape[len(prefix) :])
@@ -66,10 +60,7 @@ def categorical(key, logits, axis=-1, shape=None, replace=True, mode=None, *, ou
         return place(jnp.argmax(noise + logits, axis=axis), out_sharding)
     noisy = logits + _gumbel(key, logits.shape, dtype, mode)
     count = math.prod(prefix)
-    if count > categories:
-        raise ValueError(
-            f"Number of samples without replacement ({count}) cannot exceed number of categories ({categories})."
-        )
+    check_enough("categorical", count, categories)
     _, chosen = lax.top_k(jnp.moveaxis(noisy, axis, -1), count)
     return place(lax.reshape(jnp.moveaxis(chosen, -1, 0), shape), out_sharding)
 
@@ -86,9 +77,7 @@ def _geometric(key, p, shape, dtype):
 def geometric(key, p, shape=None, dtype=None, *, out_sharding=None):
     """Numbers of trials until the first success, where each succeeds with probability `p`."""
     key = single_key("geometric", key)
-    dtype = int_dtype(dtype)
-    if kind(dtype) not in "iu":
-        raise ValueError(f"dtype argument to `geometric` must be an int dtype, got {dtype}")
+    dtype = int_dtype("geometric", dtype)
     p = asarray(p)
     if kind(p.dtype) != "f":
         p = p.astype(default_float())
@@ -166,11 +155,12 @@ def poisson(key, lam, shape=None, dtype=None, *, out_sharding=None):
     key = single_key("poisson", key)
     impl = key.dtype.impl
     if impl.name != "threefry2x32":
-        raise NotImplementedError(f"`poisson` is only implemented for the threefry2x32 RNG, not {impl.name}")
-    dtype = int_dtype(dtype)
-    if kind(dtype) not in "iu":
-        raise ValueError(f"Invalid integer data type {dtype.kind!r}.")
-    lam = array_argument("broadcast_to", lam)
+        raise NotImplementedError(
+            f"poisson: its algorithm is for keys of threefry2x32, not {impl.name}; make the key by "
+            "jax.random.key(seed, impl='threefry2x32')"
+        )
+    dtype = int_dtype("poisson", dtype)
+    lam = array_argument("poisson", lam)
     shape = parameter_shape("poisson", shape, lam)
     lam = jnp.broadcast_to(lam, shape).astype(np.float32)
     return place(_poisson(key, lam, shape, dtype), out_sharding)
@@ -306,8 +296,7 @@ def multinomial(key, n, p, *, shape=None, dtype=None, unroll=1):
     key = single_key("multinomial", key)
     dtype = float_dtype("multinomial", dtype)
     n, p = array_argument("multinomial", n, 1), array_argument("multinomial", p, 2)
-    if p.ndim < 1:
-        raise ValueError("multinomial requires p.ndim >= 1, got p.ndim == 0")
+    check_rank("multinomial", "p", p, 1)
     p, n = p.astype(dtype), n.astype(dtype)
     shape = parameter_shape("multinomial", shape, np.empty((*n.shape, 1), bool), np.empty(p.shape, bool))
     n, p = jnp.broadcast_to(n, shape[:-1]), jnp.broadcast_to(p, shape)

@@ -19,7 +19,7 @@ from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._transform.jit import jit
 from cyxla._transform.lower import lower_fun
-from cyxla.lax._util import batch_size, to_front
+from cyxla.lax._util import batch_size, check_rank, to_front
 from cyxla.random._arguments import array_argument, float_dtype, parameter_shape, place, sample_shape
 from cyxla.random.continuous import _exponential, _normal, normal_of
 from cyxla.random.keys import random_split_p, single_key, unwrap, wrap
@@ -107,7 +107,9 @@ def _element_keys(keys, shape):
 
 def _gamma_abstract(keys, alpha, *, log_space):
     if alpha.shape[: keys.ndim] != keys.shape:
-        raise TypeError(f"random_gamma got keys of shape {keys.shape} and shape parameters of shape {alpha.shape}")
+        raise TypeError(
+            f"random_gamma: the shape of alpha {alpha.shape} must begin with that of the keys, {keys.shape}"
+        )
     return shaped_array(alpha.shape, alpha.code, False)
 
 
@@ -277,8 +279,7 @@ def dirichlet(key, alpha, shape=None, dtype=None, *, out_sharding=None):
     key = single_key("dirichlet", key)
     dtype = float_dtype("dirichlet", dtype)
     alpha = array_argument("dirichlet", alpha)
-    if alpha.ndim < 1:
-        raise ValueError(f"dirichlet requires alpha.ndim >= 1, got alpha.ndim == {alpha.ndim}")
+    check_rank("dirichlet", "alpha", alpha, 1)
     shape = parameter_shape("dirichlet", shape, np.empty(alpha.shape[:-1], bool))
     return place(_dirichlet(key, alpha, shape, dtype), out_sharding)
 

@@ -103,7 +103,7 @@ def _impl_by_name(name: str) -> PRNGImpl:
         return _impls[name]
     except KeyError:
         names = ", ".join(f'"{n}"' for n in _impls)
-        raise ValueError(f'unrecognized PRNG implementation "{name}". Did you mean one of: {names}?') from None
+        raise ValueError(f"there is no generator of the name {name!r}; choose one of {names}") from None
 
 
 def _dtype_by_name(name: str) -> KeyType:
@@ -125,7 +125,10 @@ def resolve_impl(spec) -> PRNGImpl:
         return _impl_by_name(spec)
     if isinstance(spec, KeyType):
         return spec.impl
-    raise TypeError(f"unrecognized type {type(spec)} for specifying PRNG implementation.")
+    raise TypeError(
+        f"{spec!r} of type {type(spec).__name__} names no generator; give a name such as 'threefry2x32', or the dtype "
+        "of a key"
+    )
 
 
 # primitives -----------------------------------------------------------------------------------------------------------
@@ -137,7 +140,10 @@ def _key_aval(shape, impl):
 
 def _impl_of(aval, name):
     if not isinstance(aval.dtype, KeyType):
-        raise TypeError(f"{name} requires an array of PRNG keys, got dtype {aval.dtype}")
+        raise TypeError(
+            f"{name}: typed keys are needed, got dtype {aval.dtype}; make them by jax.random.key or "
+            "jax.random.wrap_key_data"
+        )
     return aval.dtype.impl
 
 
@@ -232,9 +238,11 @@ random_split_p.batch = _batch_leading(random_split_p)
 def _fold_in_abstract(keys, data):
     impl = _impl_of(keys, "random_fold_in")
     if keys.ndim and data.ndim and keys.shape != data.shape:
-        raise TypeError(f"random_fold_in got incompatible shapes {keys.shape} and {data.shape}")
+        raise TypeError(
+            f"fold_in: the keys of shape {keys.shape} and the data of shape {data.shape} must have one shape"
+        )
     if data.dtype != np.uint32:
-        raise TypeError(f"random_fold_in requires uint32 data, got {data.dtype}")
+        raise TypeError(f"fold_in: the data must be uint32, it is {data.dtype}")
     return _key_aval(keys.shape or data.shape, impl)
 
 
@@ -299,24 +307,20 @@ def _is_typed(x) -> bool:
 def _check_key_data(data, impl: PRNGImpl):
     if not all(hasattr(data, attr) for attr in ("ndim", "shape", "dtype")):
         raise TypeError(
-            "JAX encountered invalid PRNG key data: expected key_data to have ndim, shape, and dtype attributes. "
-            f"Got {data}"
+            f"{data!r:.200} of type {type(data).__name__} is no key: keys are made by jax.random.key or "
+            "jax.random.PRNGKey"
         )
     if data.ndim < 1:
         raise TypeError(
-            f"JAX encountered invalid PRNG key data: expected key_data.ndim >= 1; got ndim={data.ndim} (a typed key? "
-            "Pass it without wrapping it again)"
+            f"the data of a key is a uint32 array of shape {impl.key_shape}, got a scalar of dtype {data.dtype}"
         )
     rank = len(impl.key_shape)
     if tuple(data.shape[data.ndim - rank :]) != impl.key_shape:
         raise TypeError(
-            f"JAX encountered invalid PRNG key data: expected key_data.shape to end with {impl.key_shape}; "
-            f"got shape={tuple(data.shape)} for impl={impl.name}"
+            f"the data of a {impl.name} key is a uint32 array of shape {impl.key_shape}, got shape {tuple(data.shape)}"
         )
     if data.dtype != np.uint32:
-        raise TypeError(
-            f"JAX encountered invalid PRNG key data: expected key_data.dtype = uint32; got dtype={data.dtype}"
-        )
+        raise TypeError(f"the data of a key is a uint32 array, got dtype {data.dtype}")
 
 
 def typed(key):
@@ -324,12 +328,13 @@ def typed(key):
     if _is_typed(key):
         return key, False
     if key is None:
-        raise TypeError(f"unexpected PRNG key type {type(key)}")
+        raise TypeError("a key is needed, got None; make one by jax.random.key(seed)")
     impl = default_impl()
     _check_key_data(key, impl)
     if config.jax_legacy_prng_key == "error":
         raise ValueError(
-            "a raw uint32 array was used as a PRNG key while jax_legacy_prng_key='error'; use jax.random.key"
+            "a raw uint32 array is used as a key, which jax_legacy_prng_key='error' forbids; make keys by "
+            "jax.random.key"
         )
     return wrap(asarray(key), impl), True
 
@@ -344,9 +349,7 @@ def _single(name: str, key):
     key, raw = typed(key)
     if key.ndim:
         shape = tuple(key.shape) + (key.dtype.impl.key_shape if raw else ())
-        raise ValueError(
-            f"{name} accepts a single key, but was given a key array of shape {shape} != (). Use jax.vmap for batching."
-        )
+        raise ValueError(f"{name} takes one key, got an array of keys of shape {shape}; map over them with jax.vmap")
     return key, raw
 
 
@@ -357,18 +360,15 @@ def _seed_array(name: str, seed) -> Array:
     if isinstance(seed, int) and not isinstance(seed, bool):
         seed = np.int64(seed)  # OverflowError for what does not fit
     if isinstance(seed, (str, bytes)):
-        raise TypeError(f"a PRNG seed must be an integer; got {seed!r}")
+        raise TypeError(f"a seed is an integer, got {seed!r:.200}")
     if seed is None:
-        raise ValueError("a PRNG seed must be an integer; got None")
+        raise ValueError(f"a seed is an integer, got {seed!r:.200}")
     seed = asarray(seed)
     if seed.ndim:
-        raise TypeError(
-            f"{name} accepts a scalar seed, but was given an array of shape {seed.shape} != (). "
-            "Use jax.vmap for batching"
-        )
+        raise TypeError(f"{name} takes one seed, got an array of shape {seed.shape}; map over them with jax.vmap")
     kind = kind_of(seed.aval)
     if kind not in "biu":
-        raise TypeError(f"PRNG key seed must be an integer; got {seed!r}")
+        raise TypeError(f"a seed is an integer, got {seed!r:.200}")
     if kind == "b":
         seed = lax.convert_element_type(seed, np.int32)
     if offset := config.jax_random_seed_offset:
@@ -393,7 +393,7 @@ def key(seed, *, impl=None, dtype=None) -> Array:
     """
     if dtype is not None:
         if impl is not None:
-            raise ValueError("Cannot specify both `impl` and `dtype` arguments to jax.random.key")
+            raise ValueError("key: impl and dtype both name a generator; give one of them")
         impl = dtype
     impl = resolve_impl(impl)
     return random_seed_p.bind(_seed_array("key", seed), impl=impl)
@@ -421,7 +421,7 @@ def split(key, num: int | Sequence[int] = 2) -> Array:
     key, raw = _single("split", key)
     shape = tuple(index(n) for n in num) if isinstance(num, (tuple, list)) else (index(num),)
     if any(n < 0 for n in shape):
-        raise ValueError(f"split cannot make a negative number of keys; got num={num}")
+        raise ValueError(f"split: num={num} is a negative number of keys")
     new = random_split_p.bind(key, shape=shape)
     return unwrap(new) if raw else new
 
@@ -433,9 +433,7 @@ def fold_in(key, data) -> Array:
         data = np.array(data, np.uint32)  # OverflowError for what does not fit
     data = asarray(data)
     if data.ndim:
-        raise TypeError(
-            f"fold_in accepts a scalar, but was given an array of shape {data.shape} != (). Use jax.vmap for batching."
-        )
+        raise TypeError(f"fold_in takes one integer, got an array of shape {data.shape}; map over them with jax.vmap")
     new = random_fold_in_p.bind(key, lax.convert_element_type(data, np.uint32))
     return unwrap(new) if raw else new
 
@@ -465,7 +463,7 @@ def wrap_key_data(key_bits_array, *, impl=None, dtype=None) -> Array:
     """
     if dtype is not None:
         if impl is not None:
-            raise ValueError("Cannot specify both `impl` and `dtype` arguments to jax.random.wrap_key_data")
+            raise ValueError("wrap_key_data: impl and dtype both name a generator; give one of them")
         impl = dtype
     impl = resolve_impl(impl)
     _check_key_data(key_bits_array, impl)

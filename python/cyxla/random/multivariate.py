@@ -6,8 +6,8 @@ from operator import index
 import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._transform.jit import jit
-from cyxla.numpy.promotion import kind, requested_dtype
-from cyxla.random._arguments import array_argument, broadcast_shape, float_dtype, place, sample_shape
+from cyxla.lax._util import check_choice, check_rank
+from cyxla.random._arguments import array_argument, batch_shape, float_dtype, place, sample_shape
 from cyxla.random.continuous import _normal
 from cyxla.random.keys import single_key
 
@@ -43,21 +43,16 @@ def multivariate_normal(key, mean, cov, shape=None, dtype=None, method="cholesky
     key = single_key("multivariate_normal", key)
     mean, cov = array_argument("multivariate_normal", mean, 1), array_argument("multivariate_normal", cov, 2)
     dtype = float_dtype("multivariate_normal", dtype)
-    if method not in ("svd", "eigh", "cholesky"):
-        raise ValueError("method must be one of {'svd', 'eigh', 'cholesky'}")
-    if mean.ndim < 1:
-        raise ValueError(f"multivariate_normal requires mean.ndim >= 1, got mean.ndim == {mean.ndim}")
-    if cov.ndim < 2:
-        raise ValueError(f"multivariate_normal requires cov.ndim >= 2, got cov.ndim == {cov.ndim}")
+    check_choice("multivariate_normal", "method", method, ("cholesky", "eigh", "svd"))
+    check_rank("multivariate_normal", "mean", mean, 1)
+    check_rank("multivariate_normal", "cov", cov, 2)
     n = mean.shape[-1]
     if cov.shape[-2:] != (n, n):
         raise ValueError(
-            f"multivariate_normal requires cov.shape == (..., n, n) for n={n}, but got cov.shape == {cov.shape}."
+            f"multivariate_normal: means of {n} components need covariances of shape (..., {n}, {n}), got shape "
+            f"{cov.shape}"
         )
-    batch = broadcast_shape(mean.shape[:-1], cov.shape[:-2])
-    shape = batch if shape is None else sample_shape(shape)
-    if broadcast_shape(shape, batch) != shape:
-        raise ValueError(f"shape {shape} does not agree with the batch shape {batch} of mean and cov")
+    shape = batch_shape("multivariate_normal", shape, mean.shape[:-1], cov.shape[:-2])
     return place(_multivariate_normal(key, mean, cov, shape, dtype, method), out_sharding)
 
 
@@ -79,9 +74,7 @@ def orthogonal(key, n, shape=(), dtype=None, m=None, *, out_sharding=None):
     With `m`, matrices of shape `(n, m)` whose columns (rows, if `n < m`) are orthonormal.
     """
     key = single_key("orthogonal", key)
-    dtype = requested_dtype(float if dtype is None else dtype)
-    if kind(dtype) not in "fc":
-        raise ValueError(f"dtype argument to `normal` must be a float or complex dtype, got {dtype}")
+    dtype = float_dtype("orthogonal", dtype, "fc")
     n = index(n)
     m = n if m is None else index(m)
     return place(_orthogonal(key, n, m, sample_shape(shape), dtype), out_sharding)

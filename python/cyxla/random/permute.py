@@ -11,7 +11,7 @@ from cyxla import lax
 from cyxla._transform.jit import jit
 from cyxla.lax._util import canonicalize_axis
 from cyxla.numpy.promotion import kind
-from cyxla.random._arguments import array_argument, place
+from cyxla.random._arguments import array_argument, check_enough, place
 from cyxla.random.continuous import gumbel
 from cyxla.random.keys import KeyType, single_key
 from cyxla.random.uniform_family import randint, random_bits, subkeys, uniform
@@ -47,7 +47,7 @@ def permutation(key, x, axis=0, independent=False, *, out_sharding=None):
     axis = canonicalize_axis(axis, x.ndim or 1)
     if x.ndim == 0:
         if kind(x.dtype) not in "iu":
-            raise TypeError("x must be an integer or at least 1-dimensional")
+            raise TypeError(f"permutation: a number must be an integer, got {x.dtype}; arrays need an axis")
         return place(_shuffle(key, jnp.arange(index(x), dtype=x.dtype), axis), out_sharding)
     if (independent or x.ndim == 1) and not isinstance(x.dtype, KeyType):
         return place(_shuffle(key, x, axis), out_sharding)
@@ -71,7 +71,7 @@ def choice(key, a, shape=(), replace=True, p=None, axis=0, mode=None):
     """
     key = single_key("choice", key)
     if not isinstance(shape, (tuple, list, np.ndarray)):
-        raise TypeError(f"shape argument of jax.random.choice must be a sequence, got {shape}")
+        raise TypeError(f"choice: shape={shape!r} must be a sequence of integers, such as ({shape!r},)")
     shape = tuple(index(n) for n in shape)
     a = array_argument("choice", a)
     axis = canonicalize_axis(axis, a.ndim or 1)
@@ -80,11 +80,9 @@ def choice(key, a, shape=(), replace=True, p=None, axis=0, mode=None):
     if draws == 0:
         return lax.full(shape, 0, np.int32 if a.ndim == 0 and a.weak_type else a.dtype)
     if population <= 0:
-        raise ValueError("a must be greater than 0 unless no samples are taken")
-    if not replace and draws > population:
-        raise ValueError(
-            f"Cannot take a larger sample (size {draws}) than population (size {population}) when 'replace=False'"
-        )
+        raise ValueError("choice: there is nothing to choose from, as a is empty or not positive")
+    if not replace:
+        check_enough("choice", draws, population)
     if p is None and not replace:
         order = permutation(key, a if a.ndim else population, axis)
         chosen = lax.slice_in_dim(order, 0, draws, axis=axis)
@@ -99,10 +97,7 @@ def choice(key, a, shape=(), replace=True, p=None, axis=0, mode=None):
 
 def _weighted(key, p, population, draws, shape, replace, mode):
     if p.shape != (population,):
-        raise ValueError(
-            f"p must be None or a 1D vector with the same size as a.shape[axis]. p has shape {p.shape} and "
-            f"a.shape[axis] is {population}."
-        )
+        raise ValueError(f"choice: p must hold the probabilities of the {population} elements, its shape is {p.shape}")
     if kind(p.dtype) not in "fc":
         p = p.astype(float)
     default = jnp.arange(0).dtype

@@ -33,9 +33,9 @@ def _threefry_abstract(key0, key1, count0, count1):
     out = key0
     for aval in (key0, key1, count0, count1):
         if aval.code != UINT32:
-            raise TypeError(f"threefry2x32 requires uint32 operands, got {aval.dtype}")
+            raise TypeError(f"threefry2x32: operands must be uint32, got {aval.dtype}")
         if aval.ndim and out.ndim and aval.shape != out.shape:
-            raise TypeError(f"threefry2x32 got operands of different shapes, {out.shape} and {aval.shape}")
+            raise TypeError(f"threefry2x32: operands must have one shape, got {out.shape} and {aval.shape}")
         out = aval if aval.ndim else out
     out = with_shape(out, out.shape)
     return [out, out]
@@ -186,7 +186,7 @@ def threefry_2x32(keypair, count):
     """
     key0, key1 = keypair
     if not (lax.dtype(count) == lax.dtype(key0) == lax.dtype(key1) == np.uint32):
-        raise TypeError("threefry_2x32 requires uint32 arguments")
+        raise TypeError("threefry_2x32: the key and the counts must be uint32")
     flat = lax.reshape(count, (count.size,))
     size, half = count.size, (count.size + 1) // 2
     if size % 2:

@@ -13,8 +13,8 @@ import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.jit import jit
-from cyxla.lax._util import kind_of
-from cyxla.numpy.promotion import kind
+from cyxla.lax._util import check_choice, check_kind, kind_of
+from cyxla.numpy.promotion import requested_dtype
 from cyxla.random._arguments import float_dtype, full_rank, int_dtype, parameter_shape, place, sample_shape
 from cyxla.random.keys import random_bits_p, random_split_p, single_key, unwrap, wrap
 
@@ -43,9 +43,9 @@ def bits(key, shape=(), dtype=None, *, out_sharding=None):
     Array([4070199207, 4202968722], dtype=uint32)
     """
     key = single_key("bits", key)
-    dtype = int_dtype(np.dtype("uint64") if dtype is None and int_dtype(None).itemsize == 8 else dtype or np.uint32)
-    if kind(dtype) != "u":
-        raise ValueError(f"dtype argument to `bits` must be an unsigned int dtype, got {dtype}")
+    if dtype is None:
+        dtype = np.dtype("uint64") if int_dtype("bits", None).itemsize == 8 else np.uint32
+    dtype = int_dtype("bits", dtype, "u")
     shape = sample_shape(shape)
     return place(random_bits(key, 8 * dtype.itemsize, shape), out_sharding)
 
@@ -60,7 +60,7 @@ def uniform_of(keys, shape, dtype, minval, maxval):
     rank = len(shape)
     for bound in (minval, maxval):
         if bound.ndim > rank:
-            raise TypeError(f"uniform bounds of shape {bound.shape} do not broadcast to shape {shape}")
+            raise TypeError(f"uniform: a bound of shape {bound.shape} does not broadcast to shape {shape}")
     minval, maxval = full_rank(minval, rank), full_rank(maxval, rank)
     width = 8 * dtype.itemsize
     # The mantissa is filled with random bits under the exponent of 1, which gives [1, 2). Eight bits are enough for
@@ -158,9 +158,7 @@ def randint(key, shape, minval, maxval, dtype=None, *, out_sharding=None):
     Array([101,  80, 200,  61,   3], dtype=uint8)
     """
     key = single_key("randint", key)
-    dtype = int_dtype(dtype)
-    if kind(dtype) not in "iu":
-        raise TypeError(f"randint only accepts integer dtypes, got {dtype}")
+    dtype = int_dtype("randint", dtype, error=TypeError)
     shape = parameter_shape("randint", sample_shape(shape), minval, maxval)
     if dtype.itemsize >= 4:
         return place(_randint(key, minval, maxval, shape, dtype), out_sharding)
@@ -198,12 +196,10 @@ def bernoulli(key, p=0.5, shape=None, mode="low", *, out_sharding=None):
 
     Raises TypeError for a `p` that is not floating, ValueError for another mode.
     """
-    if mode not in ("high", "low"):
-        raise ValueError(f"got {mode=}, expected 'high' or 'low'")
+    check_choice("bernoulli", "mode", mode, ("high", "low"))
     key = single_key("bernoulli", key)
     p = asarray(p)
-    if kind_of(p.aval) != "f":
-        raise TypeError(f"bernoulli probability `p` must have a floating dtype, got {p.dtype}.")
+    check_kind("bernoulli", p.aval, "f", "p")
     shape = parameter_shape("bernoulli", shape, p)
     return place(_bernoulli(key, p, shape, mode), out_sharding)
 
@@ -220,4 +216,4 @@ def _rademacher(key, shape, dtype):
 def rademacher(key, shape=(), dtype=None, *, out_sharding=None):
     """Samples of -1 and 1, each with probability one half. The dtype is int32 by default."""
     key = single_key("rademacher", key)
-    return place(_rademacher(key, sample_shape(shape), int_dtype(dtype)), out_sharding)
+    return place(_rademacher(key, sample_shape(shape), requested_dtype(int if dtype is None else dtype)), out_sharding)

@@ -16,7 +16,7 @@ def trace_body(fun, in_tree, avals, api):
 
     Returns the jaxpr with its constants as leading arguments, those constants, and the structure of the result.
     """
-    return remembered(fun, (in_tree, tuple(avals), api), lambda: _trace(fun, in_tree, avals, api))
+    return remembered(fun, in_tree, (tuple(avals), api), lambda: _trace(fun, in_tree, avals, api))
 
 
 def _trace(fun, in_tree, avals, api):

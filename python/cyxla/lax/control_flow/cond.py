@@ -13,6 +13,7 @@ from cyxla._engine.core import (
     Zero,
     aval_to_tangent,
     eval_jaxpr,
+    get_trace,
     is_undefined_primal,
 )
 from cyxla._engine.lowering import TOKEN, is_ordered
@@ -27,6 +28,7 @@ from cyxla.lax.control_flow.common import (
     trace_body,
     union_effects,
 )
+from cyxla.lax.control_flow.platforms import choice, default_backend, platform_index_p
 
 
 def _abstract(index, *avals, branches, **params):
@@ -189,11 +191,14 @@ def _batch(axis, args, dims, *, branches, **params):
     outs = []
     for cases in zip(*results):
         which = lax.broadcast_in_dim(index, cases[0].shape, (0,))
-        outs.append(lax.select_n(lax.ne(which, 0) if len(branches) == 2 else which, *cases))
+        outs.append(lax.select_n(lax.ne(which, lax.full_like(which, 0)) if len(branches) == 2 else which, *cases))
     return outs, [0] * n_outs
 
 
-def _lower(ctx, index, *operands, branches, **params):
+def _lower(ctx, index, *operands, branches, branches_platforms=None):
+    if branches_platforms is not None:
+        # What another platform's branch does need not exist on this one.
+        branches = (branches[choice(branches_platforms, ctx.platform)],)
     if len(branches) == 1:
         return ctx.inline(branches[0], operands)
     # Whichever branch runs, the token that comes out is that of its last ordered effect.
@@ -256,7 +261,7 @@ def switch(index, branches, *operands, operand=None):
         return branches[max(0, min(int(index), len(branches) - 1))](*operands)
     index = lax.convert_element_type(asarray(index), "int32")
     index = lax.clamp(scalar(0, "int32"), index, scalar(len(branches) - 1, "int32"))
-    return _conditional(index, branches, operands, "switch")
+    return conditional(index, branches, operands, "switch")
 
 
 _missing = object()
@@ -308,10 +313,10 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     if aval.dtype.kind != "b":
         pred = lax.ne(pred, scalar(0, aval.dtype))
     index = lax.convert_element_type(pred, "int32")
-    return _conditional(index, (false_fun, true_fun), operands, "cond")
+    return conditional(index, (false_fun, true_fun), operands, "cond")
 
 
-def _conditional(index, functions, operands, api):
+def conditional(index, functions, operands, api, **params):
     leaves, in_tree = tree_flatten(operands)
     leaves = to_arrays(leaves, api)
     avals = [x.aval for x in leaves]
@@ -331,7 +336,7 @@ def _conditional(index, functions, operands, api):
         branches.append(_with_all_constants(closed, start, len(mine), tuple(const_avals)))
         start += len(mine)
     _check_types(branches, api)
-    outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches))
+    outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches), **params)
     return tree_unflatten(out_tree, outs)
 
 
@@ -366,3 +371,30 @@ def _check_types(branches, api):
                     f"{position} is {a.str_short()} in one and {b.str_short()} in the other. Convert one of them, for "
                     "example with .astype."
                 )
+
+
+@api_boundary
+def platform_dependent(*args, default=None, **per_platform):
+    """Calls one of several functions, by the platform that the program is compiled for.
+
+    `per_platform` has functions by platform name (cpu, cuda, rocm, tpu); `default` is for all others. All take `args`
+    and return results of the same structure, shapes and dtypes. Only the chosen one is compiled.
+
+    Raises NotImplementedError where there is no function for the platform.
+
+    >>> from cyxla import lax
+    >>> lax.platform_dependent(1.0, cpu=lambda x: x + 1.0, default=lambda x: x)
+    2.0
+    """
+    platforms = tuple((name,) for name in per_platform)
+    functions = tuple(per_platform.values())
+    if default is not None:
+        platforms, functions = (*platforms, None), (*functions, default)
+    if not functions:
+        raise ValueError("platform_dependent: no functions were given")
+    if len(functions) == 1 and default is not None:
+        return default(*args)
+    if get_trace() is None:
+        return functions[choice(platforms, default_backend())](*args)
+    index = platform_index_p.bind(platforms=platforms)
+    return conditional(index, functions, args, "platform_dependent", branches_platforms=platforms)

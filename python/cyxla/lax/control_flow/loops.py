@@ -290,7 +290,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
             raise TypeError(f"fori_loop: the bound {name} must be an integer scalar, got {shown}")
     first, last = _known_integer(lower), _known_integer(upper)
     a, b = typeof(lower), typeof(upper)
-    if a.dtype != b.dtype and not a.weak_type and not b.weak_type:
+    if a.dtype != b.dtype and (not (a.weak_type or b.weak_type) or "u" in (a.dtype.kind, b.dtype.kind)):
         raise TypeError(f"fori_loop: the bounds must have one dtype, got {a.dtype} and {b.dtype}")
     dtype = a.dtype if not a.weak_type else b.dtype
     if first is not None and last is not None:

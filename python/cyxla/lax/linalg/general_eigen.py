@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import warnings
 
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive, Zero
-from cyxla.lax._util import complex_code, is_complex, real_code
+from cyxla.lax._util import as_operand, complex_code, is_complex, real_code
 from cyxla.lax.linalg.lapack import check_matrix, info_aval, lapack_call, letter, nan_where_failed
 from cyxla.lax.linalg.lu_decomposition import lu
 from cyxla.lax.linalg.matrices import (
@@ -21,7 +22,7 @@ from cyxla.lax.linalg.matrices import (
     matmul,
     take_rows,
 )
-from cyxla.lax.linalg.triangular import as_inexact, triangular_solve
+from cyxla.lax.linalg.triangular import triangular_solve
 
 
 class EigImplementation(enum.Enum):
@@ -45,6 +46,8 @@ def _eig_abstract(
 def _eig_lower(
     ctx, x, *, compute_left_eigenvectors, compute_right_eigenvectors, enable_eigvec_derivs=False, implementation=None
 ):
+    if implementation not in (None, EigImplementation.LAPACK):
+        raise ValueError(f"eig: on CPU the implementation is LAPACK, {implementation.name} is for GPUs")
     aval, values_aval = ctx.avals_in[0], ctx.avals_out[0]
     if not aval.size:
         return [ctx.constant(0, out) for out in ctx.avals_out]
@@ -131,7 +134,8 @@ def eig(
     """Eigenvalues of square matrices and, where asked for, left and right eigenvectors (as columns); all complex.
 
     Eigenvalues can be differentiated where no eigenvectors are asked for, or with ``enable_eigvec_derivs``, which also
-    differentiates right eigenvectors of length one. ValueError for matrices that are not square.
+    differentiates right eigenvectors of length one. ``implementation`` chooses among those for GPUs. ValueError for
+    matrices that are not square, TypeError for integers.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
@@ -139,10 +143,18 @@ def eig(
     >>> values
     Array([2.+0.j, 1.+0.j], dtype=complex64)
     """
-    x = as_inexact(x)
-    check_matrix("eig", x.aval, square=True)
+    if use_magma is not None:
+        instead = EigImplementation.MAGMA if use_magma else EigImplementation.CUSOLVER
+        warnings.warn(
+            f"eig: use_magma={use_magma} is the former name of implementation={instead}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        if implementation is not None:
+            raise ValueError("eig: give implementation alone, use_magma is its former name")
+        implementation = instead
     return eig_p.bind(
-        x,
+        as_operand(x),
         compute_left_eigenvectors=bool(compute_left_eigenvectors),
         compute_right_eigenvectors=bool(compute_right_eigenvectors),
         enable_eigvec_derivs=bool(enable_eigvec_derivs),

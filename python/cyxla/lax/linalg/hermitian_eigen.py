@@ -36,6 +36,8 @@ def _eigh_abstract(x, *, lower, sort_eigenvalues, subset_by_index, algorithm):
 
 
 def _eigh_lower(ctx, x, *, lower, sort_eigenvalues, subset_by_index, algorithm):
+    if algorithm not in (None, EighImplementation.QR):
+        raise NotImplementedError(f"eigh: on CPU the implementation is QR, {algorithm.name} is for other devices")
     aval, values_aval = ctx.avals_out
     if not aval.size:
         return [x, ctx.constant(0, values_aval)]
@@ -45,7 +47,7 @@ def _eigh_lower(ctx, x, *, lower, sort_eigenvalues, subset_by_index, algorithm):
         "heevd" if is_complex(aval) else "syevd",
         [(x, aval, "m")],
         [(aval, "m"), (values_aval, "v"), (info, "v")],
-        overwrites=0,
+        overwrites=(0,),
         mode=letter("V"),
         uplo=letter("L" if lower else "U"),
     )

@@ -40,16 +40,23 @@ def _layout(rank: int, matrix: bool) -> str:
     return f"dense<{order}> : tensor<{rank}xindex>" if rank else "dense<> : tensor<0xindex>"
 
 
-def lapack_call(ctx, routine: str, operands, results, *, overwrites: int | None = None, prefix: str = "", **attributes):
-    """Writes a call of ``lapack_<type><routine>_ffi`` and returns the names of its results.
+def lapack_call(ctx, routine: str, operands, results, *, overwrites=(), **attributes):
+    """Writes a call of ``lapack_<type><routine>_ffi`` and returns the names of its results; see `kernel_call`."""
+    return kernel_call(
+        ctx, f"lapack_{PREFIXES[operands[0][1].code]}{routine}_ffi", operands, results, overwrites, **attributes
+    )
+
+
+def kernel_call(ctx, target: str, operands, results, overwrites=(), **attributes):
+    """Writes a call of one of jaxlib's kernels and returns the names of its results.
 
     Operands are (name, aval) and results avals; a string ``m`` or ``v`` after each says whether it is a matrix or not,
-    as that decides on its memory layout. ``overwrites`` is the operand in whose place the first result is written.
+    as that decides on its memory layout. ``overwrites`` lists the operands in whose places the first results are
+    written.
     """
     names = ", ".join(name for name, _, _ in operands)
     in_types = ", ".join(aval.mlir for _, aval, _ in operands)
     out_types = ", ".join(aval.mlir for aval, _ in results)
-    prefix = prefix or PREFIXES[operands[0][1].code]
     config = ", ".join(f"{key} = {value}" for key, value in attributes.items())
     fields = [
         "api_version = 4 : i32",
@@ -57,13 +64,14 @@ def lapack_call(ctx, routine: str, operands, results, *, overwrites: int | None 
         f"operand_layouts = [{', '.join(_layout(aval.ndim, kind == 'm') for _, aval, kind in operands)}]",
         f"result_layouts = [{', '.join(_layout(aval.ndim, kind == 'm') for aval, kind in results)}]",
     ]
-    if overwrites is not None:
-        where = "[0]" if len(results) > 1 else "[]"
-        fields.append(
-            f"output_operand_aliases = [#stablehlo.output_operand_alias<output_tuple_indices = {where}, "
-            f"operand_index = {overwrites}, operand_tuple_indices = []>]"
-        )
-    text = f"stablehlo.custom_call @lapack_{prefix}{routine}_ffi({names}) {{{', '.join(fields)}}} : ({in_types}) -> "
+    aliases = ", ".join(
+        f"#stablehlo.output_operand_alias<output_tuple_indices = {[result] if len(results) > 1 else []}, "
+        f"operand_index = {operand}, operand_tuple_indices = []>"
+        for result, operand in enumerate(overwrites)
+    )
+    if aliases:
+        fields.append(f"output_operand_aliases = [{aliases}]")
+    text = f"stablehlo.custom_call @{target}({names}) {{{', '.join(fields)}}} : ({in_types}) -> "
     if len(results) == 1:
         return [ctx.op(text + out_types)]
     return ctx.op(f"{text}({out_types})", len(results))

@@ -89,7 +89,7 @@ def _lu_lower(ctx, x):
         return [x, ctx.constant(0, pivots_aval), ctx.constant(rows, permutation_aval)]
     info = info_aval(aval)
     packed, pivots, failed = lapack_call(
-        ctx, "getrf", [(x, aval, "m")], [(aval, "m"), (pivots_aval, "v"), (info, "v")], overwrites=0
+        ctx, "getrf", [(x, aval, "m")], [(aval, "m"), (pivots_aval, "v"), (info, "v")], overwrites=(0,)
     )
     one = ctx.constant(1, pivots_aval)
     pivots = ctx.op(f"stablehlo.subtract {pivots}, {one} : {pivots_aval.mlir}")

@@ -80,6 +80,14 @@ def as_columns(v, shape) -> Array:
     return lax.broadcast_in_dim(v, shape, tuple(range(rank - 1)))
 
 
+def pad_rows(x, count: int) -> Array:
+    """The matrices with rows of zeros below."""
+    if not count:
+        return x
+    config = [(0, 0, 0)] * (x.ndim - 2) + [(0, count, 0), (0, 0, 0)]
+    return lax.pad(x, lax.full((), 0, x.dtype), config)
+
+
 def take_rows(x, rows) -> Array:
     """The rows of each matrix in the order that a batch of index vectors gives."""
     nbatch = x.ndim - 2
@@ -93,6 +101,17 @@ def take_rows(x, rows) -> Array:
     )
     indices = lax.expand_dims(rows, (rows.ndim,))
     return lax.gather(x, indices, numbers, (*[1] * nbatch, 1, x.shape[-1]), mode="clip")
+
+
+def beside_each_other(solve, b, b_dim: int, *, left_side: bool):
+    """Solves for a batch of right-hand sides of one system, put beside each other in one; a batching rule's result."""
+    axis = b.ndim - 2 if left_side else b.ndim - 3
+    inner = [i for i in range(b.ndim) if i != b_dim]
+    inner.insert(axis, b_dim)
+    wide = lax.transpose(b, tuple(inner))
+    shape = wide.shape
+    flat = lax.reshape(wide, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
+    return lax.reshape(solve(flat), shape), axis
 
 
 def batch_matrices(primitive):

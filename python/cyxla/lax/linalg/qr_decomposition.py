@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.core import Primitive, Zero
+from cyxla._engine.aval import shaped_array
+from cyxla._engine.core import Primitive, Zero, aval_to_tangent
 from cyxla._transform.lower import lower_fun
-from cyxla.lax._util import as_operand, check_same_dtype, is_complex, short, with_shape
-from cyxla.lax.linalg.lapack import PREFIXES, check_matrix, lapack_call
+from cyxla.lax._util import as_operand, is_complex, with_shape
+from cyxla.lax.linalg.householder import householder_product_p
+from cyxla.lax.linalg.lapack import INT32, check_matrix, lapack_call
 from cyxla.lax.linalg.lu_decomposition import solve
-from cyxla.lax.linalg.matrices import adjoint, batch_matrices, diagonal_part, identity, lower_part, matmul, upper_part
+from cyxla.lax.linalg.matrices import (
+    adjoint,
+    batch_matrices,
+    diagonal_part,
+    identity,
+    lower_part,
+    matmul,
+    pad_rows,
+    take_rows,
+    transposed,
+    upper_part,
+)
 from cyxla.lax.linalg.triangular import triangular_solve
 
 # ---- geqrf: the reflections in packed form
@@ -25,58 +40,36 @@ def _geqrf_lower(ctx, x):
     aval, taus = ctx.avals_out
     if not aval.size:
         return [x, ctx.constant(0, taus)]
-    return lapack_call(ctx, "geqrf", [(x, aval, "m")], [(aval, "m"), (taus, "v")], overwrites=0)
+    return lapack_call(ctx, "geqrf", [(x, aval, "m")], [(aval, "m"), (taus, "v")], overwrites=(0,))
 
 
 geqrf_p = Primitive("geqrf", abstract=_geqrf_abstract, lower=_geqrf_lower, multiple_results=True)
 geqrf_p.batch = batch_matrices(geqrf_p)
 
 
-# ---- householder_product
+# ---- geqp3: the same with columns exchanged, so that the diagonal of r does not increase
 
 
-def _householder_product_abstract(a, taus):
-    check_same_dtype("householder_product", (a, taus))
-    check_matrix("householder_product", a)
-    if taus.shape[:-1] != a.shape[:-2] or taus.ndim < 1:
-        raise TypeError(
-            f"householder_product: a and taus must have the same batch dimensions, got {short(a)} and {short(taus)}"
-        )
-    m, n = a.shape[-2:]
-    if m < n or taus.shape[-1] > n:
-        raise ValueError(
-            "householder_product: a must have at least as many rows as columns, and as many columns as there are "
-            "taus, got "
-            f"{short(a)} and {short(taus)}"
-        )
-    return a
+def _geqp3_abstract(x, columns):
+    packed, taus = _geqrf_abstract(x)
+    return [packed, columns, taus]
 
 
-def _householder_product_lower(ctx, a, taus):
-    aval, taus_aval = ctx.avals_in
+def _geqp3_lower(ctx, x, columns):
+    aval, columns_aval, taus = ctx.avals_out
     if not aval.size:
-        return a
-    routine = "ungqr" if is_complex(aval) else "orgqr"
-    return lapack_call(ctx, routine, [(a, aval, "m"), (taus, taus_aval, "v")], [(aval, "m")], overwrites=0)[0]
+        return [x, columns, ctx.constant(0, taus)]
+    return lapack_call(
+        ctx,
+        "geqp3",
+        [(x, aval, "m"), (columns, columns_aval, "v")],
+        [(aval, "m"), (columns_aval, "v"), (taus, "v")],
+        overwrites=(0, 1),
+    )
 
 
-householder_product_p = Primitive(
-    "householder_product", abstract=_householder_product_abstract, lower=_householder_product_lower
-)
-householder_product_p.batch = batch_matrices(householder_product_p)
-
-
-def householder_product(a, taus) -> Array:
-    """The first columns of the product of the Householder reflections that ``a`` and ``taus`` hold as LAPACK packs
-    them.
-
-    >>> from cyxla import lax
-    >>> import cyxla.numpy as jnp
-    >>> lax.linalg.householder_product(jnp.ones((2, 1)), jnp.array([1.0]))
-    Array([[ 0.],
-           [-1.]], dtype=float32)
-    """
-    return householder_product_p.bind(as_operand(a), as_operand(taus))
+geqp3_p = Primitive("geqp3", abstract=_geqp3_abstract, lower=_geqp3_lower, multiple_results=True)
+geqp3_p.batch = batch_matrices(geqp3_p)
 
 
 # ---- qr
@@ -86,30 +79,30 @@ def _qr_abstract(x, *, full_matrices, pivoting, use_magma):
     check_matrix("qr", x)
     *batch, m, n = x.shape
     k = m if full_matrices else min(m, n)
-    return [with_shape(x, (*batch, m, k)), with_shape(x, (*batch, k, n))]
+    out = [with_shape(x, (*batch, m, k)), with_shape(x, (*batch, k, n))]
+    return [*out, shaped_array((*batch, n), INT32, False)] if pivoting else out
 
 
 def _qr(x, *, full_matrices, pivoting, use_magma) -> list[Array]:
     *batch, m, n = x.shape
     k = m if full_matrices else min(m, n)
     if not x.size:
-        if k == 0:
-            return [lax.full((*batch, m, k), 0, x.dtype), lax.full((*batch, k, n), 0, x.dtype)]
-        return [identity(m, x.dtype, tuple(batch)), lax.full((*batch, k, n), 0, x.dtype)]
-    packed, taus = geqrf_p.bind(x)
-    whole = [(0, size) for size in batch]
-
-    def columns(count):
-        bounds = [*whole, (0, m), (0, count)]
-        return lax.slice(packed, [b[0] for b in bounds], [b[1] for b in bounds])
-
+        q = identity(m, x.dtype, tuple(batch)) if k else lax.full((*batch, m, k), 0, x.dtype)
+        out = [q, lax.full((*batch, k, n), 0, x.dtype)]
+        return [*out, lax.broadcasted_iota(np.int32, (*batch, n), len(batch))] if pivoting else out
+    if pivoting:
+        # Zeros tell the kernel that every column may move; it counts columns from one.
+        packed, columns, taus = geqp3_p.bind(x, lax.full((*batch, n), 0, np.int32))
+        permutation = [lax.sub(columns, lax.full_like(columns, 1))]
+    else:
+        packed, taus = geqrf_p.bind(x)
+        permutation = []
     if k <= n:
-        q = columns(k)
+        q = lax.slice_in_dim(packed, 0, k, axis=-1)
     else:
         q = lax.pad(packed, lax.full((), 0, x.dtype), [(0, 0, 0)] * (len(batch) + 1) + [(0, k - n, 0)])
     q = householder_product_p.bind(q, taus)
-    r = lax.slice(packed, [0] * packed.ndim, (*batch, k, n))
-    return [q, upper_part(r)]
+    return [q, upper_part(lax.slice_in_dim(packed, 0, k, axis=-2)), *permutation]
 
 
 def _cut(x, rows: slice, columns: slice) -> Array:
@@ -119,9 +112,13 @@ def _cut(x, rows: slice, columns: slice) -> Array:
 def _qr_jvp(primals, tangents, *, full_matrices, pivoting, use_magma):
     params = {"full_matrices": full_matrices, "pivoting": pivoting, "use_magma": use_magma}
     (x,), (t,) = primals, tangents
-    q, r = qr_p.bind(x, **params)
+    q, r, *permutation = qr_p.bind(x, **params)
+    out = [q, r, *permutation]
+    no_tangents = [Zero(aval_to_tangent(p.aval)) for p in permutation]
     if type(t) is Zero:
-        return [q, r], [Zero(q.aval), Zero(r.aval)]
+        return out, [Zero(q.aval), Zero(r.aval), *no_tangents]
+    if pivoting:
+        x, t = (transposed(take_rows(transposed(y), permutation[0])) for y in (x, t))
     m, n = x.shape[-2:]
     k = min(m, n)
     every = slice(None)
@@ -142,13 +139,8 @@ def _qr_jvp(primals, tangents, *, full_matrices, pivoting, use_magma):
     t_r = lax.add(matmul(adjoint(t_q1), x), matmul(adjoint(q1), t))
     t_r = upper_part(t_r)
     if q.shape[-1] == k:
-        return [q, r], [t_q1, t_r]
-    return [q, r], [_complete_rotation(q, q1, t_q1, k), _pad_rows(t_r, m - k)]
-
-
-def _pad_rows(x, count: int) -> Array:
-    config = [(0, 0, 0)] * (x.ndim - 2) + [(0, count, 0), (0, 0, 0)]
-    return lax.pad(x, lax.full((), 0, x.dtype), config)
+        return out, [t_q1, t_r, *no_tangents]
+    return out, [_complete_rotation(q, q1, t_q1, k), pad_rows(t_r, m - k), *no_tangents]
 
 
 def _complete_rotation(q, q1, t_q1, k: int) -> Array:
@@ -163,7 +155,7 @@ def _complete_rotation(q, q1, t_q1, k: int) -> Array:
     system = lax.sub(adjoint(_cut(q1, slice(0, k), every)), identity(k, q.dtype, q.shape[:-2]))
     c = solve(system, adjoint(_cut(q1, slice(k, m), every)))
     t_c = solve(system, lax.add(matmul(adjoint(t_q1), q2), matmul(matmul(adjoint(q1), t_q1), c)))
-    span = lax.sub(q1, _pad_rows(identity(k, q.dtype, q.shape[:-2]), m - k))
+    span = lax.sub(q1, pad_rows(identity(k, q.dtype, q.shape[:-2]), m - k))
     t_q2 = lax.add(matmul(t_q1, c), matmul(span, t_c))
     return lax.concatenate([t_q1, t_q2], q.ndim - 1)
 
@@ -174,22 +166,19 @@ qr_p = Primitive(
 qr_p.batch = batch_matrices(qr_p)
 
 
-def qr(x, *, pivoting: bool = False, full_matrices: bool = True, use_magma: bool | None = None) -> tuple[Array, Array]:
+def qr(x, *, pivoting: bool = False, full_matrices: bool = True, use_magma: bool | None = None) -> tuple[Array, ...]:
     """The decomposition of matrices into an orthogonal (unitary) and an upper triangular factor.
 
     With ``full_matrices`` the orthogonal factor is square; otherwise it has as many columns as the lesser size of
-    ``x``.
+    ``x``. With ``pivoting`` a third result holds the order p of columns, int32, for which ``x[:, p] == q @ r`` and the
+    diagonal of r does not increase in modulus.
 
     >>> from cyxla import lax
     >>> import cyxla.numpy as jnp
-    >>> q, r = lax.linalg.qr(jnp.array([[3.0, 0.0], [4.0, 5.0]]))
-    >>> bool(jnp.allclose(q @ r, jnp.array([[3.0, 0.0], [4.0, 5.0]]), atol=1e-5))
+    >>> x = jnp.array([[3.0, 0.0], [4.0, 5.0]])
+    >>> q, r = lax.linalg.qr(x)
+    >>> bool(jnp.allclose(q @ r, x, atol=1e-5))
     True
     """
     x = as_operand(x)
-    if pivoting:
-        raise NotImplementedError("qr: column pivoting is not available")
-    if x.ndim >= 2 and x.aval.code not in PREFIXES:
-        check_matrix("qr", x.aval)
-    q, r = qr_p.bind(x, pivoting=False, full_matrices=bool(full_matrices), use_magma=use_magma)
-    return q, r
+    return tuple(qr_p.bind(x, pivoting=bool(pivoting), full_matrices=bool(full_matrices), use_magma=use_magma))

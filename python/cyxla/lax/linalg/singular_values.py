@@ -73,7 +73,7 @@ def _svd_lower(ctx, x, *, full_matrices, compute_uv, subset_by_index, algorithm)
         "gesvd" if algorithm is SvdAlgorithm.QR else "gesdd",
         [(x, aval, "m")],
         [(aval, "m"), (s_aval, "v"), (u_aval, "m"), (v_aval, "m"), (info, "v")],
-        overwrites=0,
+        overwrites=(0,),
         mode=letter(mode),
     )
     values = [(s, s_aval), (u, u_aval), (v, v_aval)]

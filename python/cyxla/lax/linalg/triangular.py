@@ -7,7 +7,16 @@ from cyxla._engine.array import Array
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero
 from cyxla.lax._util import as_operand, check_same_dtype, is_complex, kind_of, scalar_like, short
 from cyxla.lax.linalg.lapack import check_matrix, info_aval, lapack_call, letter, nan_where_failed
-from cyxla.lax.linalg.matrices import adjoint, batch_matrices, diagonal_part, lower_part, matmul, transposed, upper_part
+from cyxla.lax.linalg.matrices import (
+    adjoint,
+    batch_matrices,
+    beside_each_other,
+    diagonal_part,
+    lower_part,
+    matmul,
+    transposed,
+    upper_part,
+)
 
 
 def symmetrized(x) -> Array:
@@ -36,7 +45,7 @@ def _cholesky_lower(ctx, x):
         return x
     info = info_aval(aval)
     factor, failed = lapack_call(
-        ctx, "potrf", [(x, aval, "m")], [(aval, "m"), (info, "v")], overwrites=0, uplo=letter("L")
+        ctx, "potrf", [(x, aval, "m")], [(aval, "m"), (info, "v")], overwrites=(0,), uplo=letter("L")
     )
     return nan_where_failed(ctx, failed, info, [(factor, aval)])[0]
 
@@ -108,7 +117,7 @@ def _triangular_solve_lower(ctx, a, b, *, left_side, lower, transpose_a, conjuga
         "trsm",
         [(a, x, "m"), (b, y, "m")],
         [(y, "m")],
-        overwrites=1,
+        overwrites=(1,),
         diag=letter("U" if unit_diagonal else "N"),
         side=letter("L" if left_side else "R"),
         trans_x=letter(transposition),
@@ -161,15 +170,9 @@ def _triangular_solve_batch(args, dims, *, left_side, **params):
     a, b = args
     a_dim, b_dim = dims
     if a_dim is None:
-        # One matrix for the whole batch: the right-hand sides are put beside each other.
-        axis = b.ndim - 2 if left_side else b.ndim - 3
-        inner = [i for i in range(b.ndim) if i != b_dim]
-        inner.insert(axis, b_dim)
-        wide = lax.transpose(b, tuple(inner))
-        shape = wide.shape
-        flat = lax.reshape(wide, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
-        out = triangular_solve_p.bind(a, flat, left_side=left_side, **params)
-        return lax.reshape(out, shape), axis
+        return beside_each_other(
+            lambda b: triangular_solve_p.bind(a, b, left_side=left_side, **params), b, b_dim, left_side=left_side
+        )
     return batch_matrices(triangular_solve_p)(args, dims, left_side=left_side, **params)
 
 

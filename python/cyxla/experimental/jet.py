@@ -1,0 +1,261 @@
+"""Taylor mode: derivatives of any order along a curve, all in one pass over the program.
+
+A value is carried as the coefficients of its Taylor polynomial in a parameter. Rules below say what the operations make
+of these; the recurrences are those of Griewank and Walther, "Evaluating Derivatives" (2nd ed.), chapter 13. Operations
+without a rule are differentiated by nested forward mode, one by one.
+"""
+
+import math
+
+import numpy as np
+
+from cyxla import lax
+from cyxla._engine.array import asarray, is_arraylike
+from cyxla._engine.core import Literal
+from cyxla._engine.dtypes import float0
+from cyxla._transform.grad import jvp
+from cyxla._transform.shapes import make_jaxpr
+from cyxla.tree_util import tree_flatten, tree_structure, tree_unflatten
+
+
+def _sum(terms):
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _cauchy(product, a, b):
+    """The coefficients of a product of polynomials, by any bilinear product."""
+    return [_sum([product(a[j], b[k - j]) for j in range(k + 1)]) for k in range(len(a))]
+
+
+def _integrate(y0, a, slope):
+    """y with y' = slope(y) a', coefficient by coefficient: `slope(known)` gives those of the slope as far as known."""
+    y = [y0]
+    for k in range(1, len(a)):
+        s = slope(y)
+        y.append(_sum([(j / k) * a[j] * s[k - j] for j in range(1, k + 1)]))
+    return y
+
+
+def _exp(a):
+    return _integrate(lax.exp(a[0]), a, lambda y: y)
+
+
+def _log(a):
+    y = [lax.log(a[0])]
+    for k in range(1, len(a)):
+        inner = [(j / k) * y[j] * a[k - j] for j in range(1, k)]
+        y.append((a[k] - _sum(inner) if inner else a[k]) / a[0])
+    return y
+
+
+def _pair(f0, g0, a, sign):
+    """f' = g a' and g' = sign f a', as of sine and cosine."""
+    f, g = [f0], [g0]
+    for k in range(1, len(a)):
+        f.append(_sum([(j / k) * a[j] * g[k - j] for j in range(1, k + 1)]))
+        g.append(_sum([(sign * j / k) * a[j] * f[k - j] for j in range(1, k + 1)]))
+    return f, g
+
+
+def _squares(y):
+    return _cauchy(lax.mul, y, y)
+
+
+def _one_minus(y):
+    return [1 - y[0], *[-v for v in y[1:]]]
+
+
+def _tanh(a):
+    return _integrate(lax.tanh(a[0]), a, lambda y: _one_minus(_squares(y)))
+
+
+def _logistic(a):
+    return _integrate(lax.logistic(a[0]), a, lambda y: [u - v for u, v in zip(y, _squares(y))])
+
+
+def _sqrt(a):
+    y = [lax.sqrt(a[0])]
+    for k in range(1, len(a)):
+        inner = [y[j] * y[k - j] for j in range(1, k)]
+        y.append((a[k] - _sum(inner) if inner else a[k]) / (2 * y[0]))
+    return y
+
+
+def _div(a, b):
+    y = [a[0] / b[0]]
+    for k in range(1, len(a)):
+        y.append((a[k] - _sum([b[j] * y[k - j] for j in range(1, k + 1)])) / b[0])
+    return y
+
+
+def _integer_pow(a, *, y):
+    if y < 0:
+        one = [lax.full_like(a[0], 1), *[lax.full_like(v, 0) for v in a[1:]]]
+        return _div(one, _integer_pow(a, y=-y))
+    result, power = None, a
+    while y:
+        if y & 1:
+            result = power if result is None else _cauchy(lax.mul, result, power)
+        power, y = _squares(power) if y > 1 else power, y >> 1
+    return result or [lax.full_like(a[0], 1), *[lax.full_like(v, 0) for v in a[1:]]]
+
+
+_RULES = {
+    "cos": lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[1],
+    "cosh": lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[1],
+    "div": _div,
+    "exp": lambda a, **params: _exp(a),
+    "integer_pow": _integer_pow,
+    "log": lambda a, **params: _log(a),
+    "logistic": lambda a, **params: _logistic(a),
+    "mul": lambda a, b: _cauchy(lax.mul, a, b),
+    "sin": lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[0],
+    "sinh": lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[0],
+    "sqrt": lambda a, **params: _sqrt(a),
+    "square": _squares,
+    "tanh": lambda a, **params: _tanh(a),
+}
+_BILINEAR = {"dot_general", "conv_general_dilated"}
+_LINEAR = {"add", "add_any", "copy", "neg", "sub"}
+
+
+def _constant(x, order):
+    """The coefficients of a value that does not depend on the parameter."""
+    return [x, *[lax.full_like(x, 0) for _ in range(order)]]
+
+
+def _apply(eqn, operands, order):
+    """The results' coefficients (None instead of those that are constant) of an equation on operands' ones."""
+    primitive, params = eqn.primitive, eqn.params
+    if all(len(a) == 1 for a in operands) or not primitive.differentiable:
+        outs = primitive.bind(*[a[0] for a in operands], **params)
+        return [[out] for out in (outs if primitive.multiple_results else [outs])]
+    if primitive.name == "jit":
+        closed = params["jaxpr"]
+        return _evaluate(closed.jaxpr, closed.consts, operands, order)
+    rule = _RULES.get(primitive.name)
+    is_linear = primitive.name in _LINEAR or (primitive.linear and all(_is_inexact(a[0]) for a in operands))
+    if rule is None and not is_linear and primitive.name not in _BILINEAR:
+        return _by_nesting(primitive, operands, params, order)
+    full = [a if len(a) > 1 else _constant(a[0], order) for a in operands]
+    if rule is not None:
+        return [rule(*full, **params)]
+    if primitive.name in _BILINEAR:
+        return [_cauchy(lambda a, b: primitive.bind(a, b, **params), *full)]
+    by_order = [primitive.bind(*terms, **params) for terms in zip(*full)]
+    return [list(terms) for terms in zip(*by_order)] if primitive.multiple_results else [by_order]
+
+
+def _is_inexact(x):
+    return x.dtype.kind in "fcV"
+
+
+def _by_nesting(primitive, operands, params, order):
+    """Coefficients by derivatives of the operation along the operands' polynomials."""
+    active = [i for i, a in enumerate(operands) if len(a) > 1]
+    real = np.zeros((), operands[active[0]][0].dtype).real.dtype
+
+    def curve(t):
+        args = [a[0] for a in operands]
+        for i in active:
+            a = operands[i]
+            value = a[-1]
+            for term in reversed(a[:-1]):
+                value = value * lax.convert_element_type(t, a[0].dtype) + term
+            args[i] = value
+        outs = primitive.bind(*args, **params)
+        return list(outs) if primitive.multiple_results else [outs]
+
+    def derivative(f):
+        return lambda t: jvp(f, (t,), (lax.full_like(t, 1),))[1]
+
+    zero = asarray(np.zeros((), real))
+    results = [[out] for out in curve(zero)]
+    function = curve
+    for k in range(1, order + 1):
+        function = derivative(function)
+        for mine, out in zip(results, function(zero)):
+            if out.dtype != float0:
+                mine.append(out / math.factorial(k))
+    return results
+
+
+def _evaluate(jaxpr, consts, operands, order):
+    values = dict(zip(jaxpr.constvars, [[asarray(c)] for c in consts]))
+    values.update(zip(jaxpr.invars, operands))
+
+    def read(atom):
+        return [atom.val] if type(atom) is Literal else values[atom]
+
+    for eqn in jaxpr.eqns:
+        values.update(zip(eqn.outvars, _apply(eqn, [read(v) for v in eqn.invars], order)))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def jet(fun, primals, series, factorial_scaled=True, **_):
+    """Derivatives of `fun` along a curve, of all orders up to the length of the series.
+
+    `primals` holds the arguments at the parameter's value 0 and `series`, for each argument, the curve's derivatives
+    there of order 1, 2, and so on: a list of arrays like the argument (for a pytree, one with lists in the place of
+    arrays). With `factorial_scaled=False` these are Taylor coefficients, the derivatives divided by factorials.
+
+    Returns the value and the derivatives (or coefficients) of `fun` of the curve, in the same form.
+
+    Raises ValueError where series differ in length.
+
+    >>> import cyxla.numpy as jnp
+    >>> from cyxla.experimental.jet import jet
+    >>> value, (first, second) = jet(lambda x: x**3, (2.0,), ([1.0, 0.0],))
+    >>> float(value), float(first), float(second)
+    (8.0, 12.0, 12.0)
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(series, (tuple, list)):
+        raise TypeError(
+            f"jet takes its primals and series as tuples, one entry per argument of the function; got "
+            f"{type(primals).__name__} and {type(series).__name__}"
+        )
+    leaves, tree = tree_flatten(tuple(primals))
+    terms = []
+    for primal, mine in zip(primals, series, strict=True):
+        structure = tree_structure(primal)
+        try:
+            terms.extend(structure.flatten_up_to(mine))
+        except ValueError as error:
+            raise ValueError(f"jet: the series {mine!r:.200} has not the structure of its primal: {error}") from None
+    orders = {len(t) for t in terms}
+    if len(orders) != 1:
+        raise ValueError(f"jet: the series of all arguments must have one length, got the lengths {sorted(orders)}")
+    (order,) = orders
+    operands = []
+    for leaf, mine in zip(leaves, terms):
+        leaf = asarray(leaf)
+        coefficients = [leaf]
+        for k, term in enumerate(mine, 1):
+            if not is_arraylike(term) or np.shape(term) != leaf.shape:
+                raise ValueError(
+                    f"jet: a term of the series is {term!r:.100}; it must have the primal's shape {leaf.shape}"
+                )
+            if not _is_inexact(leaf):
+                continue
+            term = asarray(term)
+            if term.dtype != leaf.dtype:
+                term = lax.convert_element_type(term, leaf.dtype)
+            coefficients.append(term / math.factorial(k) if factorial_scaled else term)
+        operands.append(coefficients)
+    closed, out_structure = make_jaxpr(fun, return_shape=True)(*tree_unflatten(tree, [a[0] for a in operands]))
+    outs = _evaluate(closed.jaxpr, closed.consts, operands, order)
+    values, series_out = [], []
+    for out in outs:
+        out = out if len(out) > 1 else _constant(out[0], order)
+        values.append(out[0])
+        series_out.append([t * math.factorial(k) if factorial_scaled else t for k, t in enumerate(out[1:], 1)])
+    out_tree = tree_structure(out_structure)
+    return tree_unflatten(out_tree, values), tree_unflatten(out_tree, series_out)
+
+
+def jet2(fun, primals, series, *, factorial_scaled=False):
+    """`jet` with Taylor coefficients instead of derivatives."""
+    return jet(fun, primals, series, factorial_scaled=factorial_scaled)
