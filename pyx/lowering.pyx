@@ -359,8 +359,8 @@ def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes
                  scope=None):
     """The StableHLO text of a module whose `main` computes a jaxpr; with `scope`, its name, with source locations.
 
-    Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the Python
-    functions that the program calls.
+    Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the
+    Python functions that the program calls.
     """
     context = LoweringContext(platform, scope)
     jaxpr = closed.jaxpr

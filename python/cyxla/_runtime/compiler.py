@@ -3,9 +3,9 @@
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
 emitters. Without them it compiles in half the time to the same results. But some programs then run slower (1000 steps
 of a scan over 1000 numbers 3 to 10 times, eight layers of norm, gelu and softmax on a million twice), and those of many
-matrix products compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other last
-bits, where the samplers of `random` promise jax's. So only small programs without these (see `is_small`) go without. What the user says, by
-`options` or by XLA_FLAGS, always wins.
+matrix products compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other
+last bits, where the samplers of `random` promise jax's. So only small programs without these (see `is_small`) go
+without. What the user says, by `options` or by XLA_FLAGS, always wins.
 """
 
 import math

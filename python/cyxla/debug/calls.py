@@ -8,61 +8,64 @@ from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._runtime.callbacks import wait_for_ordered
+from cyxla._transform.arguments import function_name
 from cyxla._transform.callbacks import each_member, in_program
-from cyxla._transform.effects import DebugEffect, OrderedDebugEffect, only
+from cyxla._transform.effects import DebugEffect, OrderedDebugEffect
 
-_EFFECTS = {False: only(DebugEffect), True: only(OrderedDebugEffect)}
+DEBUG, ORDERED_DEBUG = DebugEffect(), OrderedDebugEffect()
+_SETS = {effect: frozenset({effect}) for effect in (DEBUG, ORDERED_DEBUG)}
 
 
-class Static(NamedTuple):
-    """The arguments of a call that are no arrays, by their positions among the leaves."""
+def split(args, kwargs):
+    """The arrays among the leaves of a call's arguments, the others with their positions, and the structure."""
+    leaves, tree = tree_flatten((args, kwargs))
+    static = tuple((i, leaf) for i, leaf in enumerate(leaves) if not is_arraylike(leaf))
+    return [asarray(leaf) for leaf in leaves if is_arraylike(leaf)], static, tree
 
-    leaves: tuple
-    tree: Any
+
+def merge(arrays, static, tree):
+    """The call's own `(args, kwargs)`."""
+    static, arrays = dict(static), iter(arrays)
+    return tree_unflatten(tree, [static[i] if i in static else next(arrays) for i in range(tree.num_leaves)])
+
+
+class Call(NamedTuple):
+    """A callback as a function of the arrays among its arguments."""
+
+    callback_func: Any
+    static_args: tuple
+    in_tree: Any
+
+    def __call__(self, *arrays):
+        args, kwargs = merge(arrays, self.static_args, self.in_tree)
+        self.callback_func(*args, **kwargs)
 
     def __repr__(self):
-        return f"Static({dict(self.leaves)})" if self.leaves else "Static()"
-
-    def merge(self, arrays):
-        """The call's own `(args, kwargs)`."""
-        leaves, arrays = dict(self.leaves), iter(arrays)
-        return tree_unflatten(
-            self.tree, [leaves[i] if i in leaves else next(arrays) for i in range(self.tree.num_leaves)]
-        )
+        return f"Call({function_name(self.callback_func)})"
 
 
-def split(args, kwargs, is_dynamic=is_arraylike):
-    """The arrays among the leaves of a call's arguments, and the others."""
-    leaves, tree = tree_flatten((args, kwargs))
-    static = tuple((i, leaf) for i, leaf in enumerate(leaves) if not is_dynamic(leaf))
-    return [asarray(leaf) for leaf in leaves if is_dynamic(leaf)], Static(static, tree)
+def make_primitive(name, api, make, effect):
+    """A primitive that calls a function of its operands: `make(**params)`, which has the effect `effect(**params)`."""
 
-
-def make_primitive(name, api, make):
-    """A primitive that calls a function of its operands; `make(**params)` gives the function."""
-
-    def call(operands, params, ordered):
+    def impl(*operands, **params):
+        if effect(**params).ordered:
+            wait_for_ordered()
         make(**params)(*operands)
         return []
-
-    def impl(*operands, ordered, **params):
-        if ordered:
-            wait_for_ordered()
-        return call(operands, params, ordered)
 
     def batch(axis, args, dims, **params):
         for member in each_member(axis, args, dims):
             primitive.bind(*member, **params)
         return [], []
 
-    def lower(ctx, *names, ordered, **params):
+    def lower(ctx, *names, **params):
         function = make(**params)
 
-        def quiet(*operands):
+        def call(*operands):
             function(*operands)
             return []
 
-        return in_program(ctx, api, quiet, names, ordered=ordered)
+        return in_program(ctx, api, call, names, ordered=effect(**params).ordered)
 
     primitive = Primitive(
         name,
@@ -73,20 +76,17 @@ def make_primitive(name, api, make):
         batch_needs_axis=True,
         lower=lower,
         multiple_results=True,
-        effects=lambda *, ordered, **params: _EFFECTS[ordered],
+        effects=lambda **params: _SETS[effect(**params)],
     )
     return primitive
 
 
-def _callback(*, callback, static, partitioned):
-    def call(*operands):
-        args, kwargs = static.merge(operands)
-        callback(*args, **kwargs)
-
-    return call
-
-
-debug_callback_p = make_primitive("debug_callback", "debug.callback", _callback)
+debug_callback_p = make_primitive(
+    "debug_callback",
+    "debug.callback",
+    lambda *, callback, effect, partitioned: callback,
+    lambda *, callback, effect, partitioned: effect,
+)
 
 
 @api_boundary
@@ -120,7 +120,10 @@ def _call(callback, *args, ordered, partitioned, **kwargs):
         raise TypeError(
             f"debug.callback takes a function first, got {callback!r:.200} of type {type(callback).__name__}"
         )
-    arrays, static = split(args, kwargs)
-    debug_callback_p.bind(
-        *arrays, callback=callback, static=static, ordered=bool(ordered), partitioned=bool(partitioned)
-    )
+    arrays, static, tree = split(args, kwargs)
+    bind(arrays, Call(callback, static, tree), ordered, partitioned)
+
+
+def bind(arrays, call, ordered, partitioned=False):
+    effect = ORDERED_DEBUG if ordered else DEBUG
+    debug_callback_p.bind(*arrays, callback=call, effect=effect, partitioned=bool(partitioned))

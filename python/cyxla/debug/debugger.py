@@ -12,7 +12,7 @@ from cyxla._engine.array import ArrayImpl, asarray
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Tracer
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla.debug.calls import debug_callback_p, split
+from cyxla.debug.calls import bind
 
 _PACKAGE = str(pathlib.Path(__file__).parents[1])
 _CONTEXT = 3
@@ -188,10 +188,6 @@ class Prompt(cmd.Cmd):
     do_q = do_exit = do_quit
 
 
-def _stop(frames, backend, *values):
-    Prompt(put_back(frames, values)).cmdloop()
-
-
 @api_boundary
 def breakpoint(*, backend=None, filter_frames=True, num_frames=None, ordered=False, token=None, **kwargs):
     """Stops a program, compiled or not, at a prompt on standard input and output in which to look at its values.
@@ -210,10 +206,9 @@ def breakpoint(*, backend=None, filter_frames=True, num_frames=None, ordered=Fal
     frames, traced = take_out_traced(capture(sys._getframe(1), num_frames, filter_frames))
 
     def stop(*values):
-        _stop(frames, backend, *values)
+        Prompt(put_back(frames, values)).cmdloop()
 
-    arrays, static = split(tuple(traced), {})
-    debug_callback_p.bind(*arrays, callback=stop, static=static, ordered=bool(ordered), partitioned=False)
+    bind(traced, stop, ordered)
     return token
 
 

@@ -10,7 +10,7 @@ from _string import formatter_field_name_split
 import numpy as np
 
 from cyxla._engine.boundary import api_boundary
-from cyxla.debug.calls import make_primitive, split
+from cyxla.debug.calls import DEBUG, ORDERED_DEBUG, make_primitive, merge, split
 
 logger = logging.getLogger("cyxla.debug")
 
@@ -50,22 +50,23 @@ class _Check(string.Formatter):
             )
 
 
-def _print(*, fmt, static, options, record, partitioned):
+def _print(*, fmt, static_args, in_tree, np_printoptions, logging_record, **params):
     def call(*operands):
-        args, kwargs = static.merge(operands)
-        with np.printoptions(**dict(options)):
-            # A text without arguments may hold braces of its own.
-            text = fmt.format(*args, **kwargs) if args or kwargs or "{" in fmt else fmt
-        if record is None:
+        args, kwargs = merge(operands, static_args, in_tree)
+        with np.printoptions(**dict(np_printoptions)):
+            text = fmt.format(*args, **kwargs)
+        if logging_record is None:
             builtins.print(text, flush=True)
         else:
-            record.msg = text
-            logger.handle(record)
+            logging_record.msg = text
+            logger.handle(logging_record)
 
     return call
 
 
-debug_print_p = make_primitive("debug_print", "debug.print", _print)
+debug_print_p = make_primitive(
+    "debug_print", "debug.print", _print, lambda *, ordered, **params: ORDERED_DEBUG if ordered else DEBUG
+)
 
 
 def _bind(api, fmt, args, kwargs, ordered, partitioned, skip_format_check, record):
@@ -73,11 +74,11 @@ def _bind(api, fmt, args, kwargs, ordered, partitioned, skip_format_check, recor
         raise TypeError(f"{api} takes a format string first, got {fmt!r:.200} of type {type(fmt).__name__}")
     if not skip_format_check:
         _Check(api).format(fmt, *args, **kwargs)
-    arrays, static = split(args, kwargs)
+    arrays, static, tree = split(args, kwargs)
     options = tuple((k, v) for k, v in np.get_printoptions().items() if not isinstance(v, dict))
     debug_print_p.bind(
-        *arrays, fmt=fmt, static=static, options=options, record=record, ordered=bool(ordered),
-        partitioned=bool(partitioned),
+        *arrays, fmt=fmt, has_placeholders="{" in fmt, in_tree=tree, static_args=static, np_printoptions=options,
+        logging_record=record, ordered=bool(ordered), partitioned=bool(partitioned),
     )  # fmt: skip
 
 
