@@ -41,6 +41,9 @@ cdef class Trace:
     cdef object __weakref__
     cdef object process(self, Primitive primitive, tuple args, dict params)
 
+cdef class CompileTimeTrace(Trace):
+    pass
+
 cdef class Tracer(Array):
     cdef readonly Trace _trace
 

@@ -160,6 +160,21 @@ def get_trace():
     return current_trace()
 
 
+@cython.final
+cdef class CompileTimeTrace(Trace):
+    """Evaluates what concrete arrays are enough for; leaves the rest to the trace that was current before."""
+
+    def __init__(self, Trace parent):
+        self.parent = parent
+        self.alive = True
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        for arg in args:
+            if not isinstance(arg, ArrayImpl):
+                return bind_on(self.parent, primitive, args, params)
+        return bind_on(None, primitive, args, params)
+
+
 cdef class using_trace:
     """Context manager: makes a trace (None for eager evaluation) the current one of this thread."""
     cdef Trace trace

@@ -6,6 +6,7 @@ from cpython.ref cimport Py_INCREF
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, is_operand, scalar_literal, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport config_epoch
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
     BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code, info,
@@ -26,7 +27,7 @@ cdef extern from *:
 cdef Primitive convert_p = None
 cdef Primitive broadcast_in_dim_p = None
 cdef Primitive ne_p = None
-cdef object rank_promotion = None    # (name, shapes), called where ranks differ; None when 'allow'
+cdef object rank_promotion = None    # (name, shapes), called where ranks differ and the option is not 'allow'
 
 
 def install_conversion(Primitive convert, Primitive broadcast_in_dim, Primitive not_equal):
@@ -38,7 +39,7 @@ def install_conversion(Primitive convert, Primitive broadcast_in_dim, Primitive 
 
 
 def install_rank_promotion(check):
-    """`check(name, shapes)` is called where operands of different rank are broadcast; None to allow it silently."""
+    """`check(name, shapes)` is called where operands of different rank are broadcast and the option minds."""
     global rank_promotion
     rank_promotion = check
 
@@ -304,7 +305,7 @@ cdef tuple broadcast_shapes(Elementwise op, ShapedArray a, ShapedArray b):
     cdef Py_ssize_t i, n, da, db
     cdef list shape = []
     n = max(a.ndim, b.ndim)
-    if a.ndim != b.ndim and rank_promotion is not None:
+    if a.ndim != b.ndim and thread_flags().rank_promotion:
         rank_promotion(op.fields["name"], (a.shape, b.shape))
     for i in range(n):
         da = 1 if i < n - a.ndim else <Py_ssize_t>a.shape[i - (n - a.ndim)]
@@ -361,8 +362,6 @@ cdef object apply_binary(Elementwise op, object x, object y):
         shape = broadcast_shapes(op, aval_a, aval_b)
         a = broadcast_to(a, shape)
         b = broadcast_to(b, shape)
-    elif rank_promotion is not None and aval_a.ndim != aval_b.ndim and aval_a.ndim and aval_b.ndim:
-        rank_promotion(op.fields["name"], (aval_a.shape, aval_b.shape))
     if a is x and (type(y) is int or type(y) is float):
         op.scalar = y
         op.beside = aval_a
