@@ -328,7 +328,7 @@ cdef object apply_binary(Elementwise op, object x, object y):
             primitive = op.bool_primitive
         return bind(primitive, (x, y), NO_PARAMS)
     if y is op.scalar and y is not None and isinstance(x, Array) and (<Array>x).aval is op.beside and (
-            op.epoch == config_epoch()):
+            op.epoch == config_epoch()) and not thread_flags().transfer_guard:
         return bind(op.of_promoted, (x, op.promoted), NO_PARAMS)
     a = operand(op, x, 0)
     b = operand(op, y, 1)
