@@ -391,8 +391,8 @@ cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
     letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex",
                "e": "extended"}
     wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
-    raise TypeError(f"{primitive.name}: operand {position} has dtype {aval.dtype}; it must be {wanted}. Convert it with "
-                    ".astype(...).")
+    raise TypeError(f"{primitive.name}: operand {position} has dtype {aval.dtype}; it must be {wanted}. Convert it "
+                    "with .astype(...).")
 
 
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare):
@@ -417,8 +417,8 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
                 result = aval
             elif aval.shape != result.shape:
                 shapes = ", ".join([str(aval_of(a).shape) for a in args])
-                raise TypeError(f"{primitive.name}: shapes {shapes} differ. Operands of lax functions need equal shapes, "
-                                "or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
+                raise TypeError(f"{primitive.name}: shapes {shapes} differ. Operands of lax functions need equal "
+                                "shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
     if compare:
         return with_code(result, BOOL, False)
     return result if result.weak_type == weak else with_code(result, result.code, weak)
@@ -550,7 +550,6 @@ cdef class NamedAxisEffect:
 
     def __repr__(self):
         return f"NamedAxisEffect(name={self.name!r})"
-
 
 
 cdef object eqn_effects(Eqn eqn):

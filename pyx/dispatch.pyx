@@ -59,7 +59,7 @@ cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) ->
 cdef Primitive jit_p = None
 EAGER_BOUND = 1024           # programs of a primitive
 SIGNATURE_BOUND = 4096       # signatures of a function
-cdef object check_values = None      # (primitive, params, args, results): raises for a NaN or infinity among the results
+cdef object check_values = None      # (primitive, params, args, results): raises for a NaN or infinity in results
 
 
 def install_compiler(function):

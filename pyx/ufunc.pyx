@@ -9,7 +9,8 @@ from cyxla._engine.config cimport config_epoch
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code, info,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code,
+    info,
     promote, promotion_error,
 )
 from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
@@ -157,7 +158,7 @@ cdef object arithmetic_error(int node_a, int node_b):
     for node in (node_a, node_b):
         if info[node >> 1].kind >= KIND_FLOAT0:
             dtype = "float0" if info[node >> 1].kind == KIND_FLOAT0 else code_dtype(node >> 1)
-            raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither random keys nor the float0 "
+            raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither keys nor the float0 "
                             "tangents of integers are numbers")
     return promotion_error(node_a, node_b)
 
@@ -217,7 +218,7 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
     arguments = op.__signature__.bind(*args, **kwargs).arguments
     for name in ("out", "where"):
         if arguments.pop(name, None) is not None:
-            raise NotImplementedError(f"{op.fields['name']}: {name}= is for writing into an array, and arrays are immutable; "
+            raise NotImplementedError(f"{op.fields['name']}: {name}= would write into an array; arrays are immutable; "
                                       "use the returned array")
     operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
     if op.strict:
@@ -234,8 +235,8 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
 
 
 cdef object bad_operand(Elementwise op, object x, int position):
-    raise TypeError(f"{op.fields['name']}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array or a "
-                    "number; make an array of it with cyxla.numpy.array(...)")
+    raise TypeError(f"{op.fields['name']}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array "
+                    "or a number; make an array of it with cyxla.numpy.array(...)")
 
 
 cdef inline int inexact_node(int node) noexcept:

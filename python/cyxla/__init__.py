@@ -48,9 +48,9 @@ from cyxla._runtime.backend import local_devices as local_devices
 from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
+from cyxla._runtime.callbacks import effects_barrier as effects_barrier
 from cyxla._transform.caches import cache_info as cache_info
 from cyxla._transform.caches import clear_caches as clear_caches
-from cyxla._runtime.callbacks import effects_barrier as effects_barrier
 from cyxla._transform.callbacks import pure_callback as pure_callback
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
