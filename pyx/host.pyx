@@ -71,7 +71,7 @@ def limits(small=None, large=None):
 
 # -- whether, and for which device
 
-cdef object find_state = None        # () -> None where operations are left to XLA, else a tuple of the results' device
+cdef object find_state = None        # () -> None where operations are left to XLA, else (device, dtypes left to XLA)
 cdef dict states = {}                # by epoch of the configuration
 cdef long state_epoch = -1
 cdef bint state_on = False
@@ -89,7 +89,7 @@ register_tables("host plans of indexing", INDEX_BOUND, lambda: [reads, writes, f
 
 
 def install_state(function):
-    """`function()` says where results are: None if operations are left to XLA, else a tuple of their device or None."""
+    """`function()` is None where operations are left to XLA, else (device of results or None, dtypes left to XLA)."""
     global find_state
     find_state = function
     forget_states()
@@ -123,7 +123,11 @@ cdef int find_epoch(long epoch) except -1:
     if state is states:
         state = states[epoch] = find_state() if find_state is not None and supported() else None
     state_on = state is not None
-    state_device = (<tuple> state)[0] if state_on else None
+    state_device = None
+    if state_on:
+        state_device, excluded = state
+        for name in excluded:
+            numbers[dtype_code(name)] = -1
     state_epoch = epoch
     return 0
 

@@ -137,7 +137,7 @@ def call(name, **options):
     def function(lax, x):
         function = getattr(module_of(lax, "experimental") if name == "io_callback" else module_of(lax), name)
         result = module_of(lax).ShapeDtypeStruct(x.shape, x.dtype)
-        return function(lambda v: np.asarray(np.sin(v), np.float32), result, x, **options)
+        return function(lambda v: np.asarray(np.sin(v), x.dtype), result, x, **options)
 
     return function
 

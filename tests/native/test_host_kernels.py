@@ -18,6 +18,7 @@ import cyxla.numpy as jnp
 from cyxla import lax
 from cyxla._core.config import OPTIONS
 from cyxla._engine import dispatch, host
+from cyxla._runtime.host import inexact_dtypes
 
 host_kernels = OPTIONS["cyxla_native"]
 
@@ -113,15 +114,17 @@ def run(function, arrays, on):
         results = function(*map(jnp.asarray, arrays))
         after = dispatch.stats()
     results = list(results) if isinstance(results, (list, tuple)) else [results]
-    if on:
+    if on and not any(x.dtype.name in inexact_dtypes() for x in (*arrays, *results)):
         assert after["compilations"] == before["compilations"]
         assert after["host"] > before["host"]
-    else:
+    elif not on:
         assert after["host"] == before["host"]
     return results
 
 
 def one_nan(x):
+    if x.dtype.kind == "c":
+        return one_nan(x.view(x.real.dtype))
     return np.where(x != x, np.array(np.nan, x.dtype), x) if x.dtype.kind in "fV" else x
 
 
@@ -230,7 +233,9 @@ def test_unary_with_parameters(name):
 def test_binary(name):
     function = getattr(lax, name)
     for dtype in BINARY[name]:
-        for_all(lambda x, y: check(function, *pairs(dtype, x, y)), drawn(dtype), drawn(dtype))
+        for_all(
+            lambda x, y: check(function, *pairs(dtype, x, y), any_nan="complex" in dtype), drawn(dtype), drawn(dtype)
+        )
 
 
 @pytest.mark.parametrize("name", ["add", "max", "lt", "shift_left"])
