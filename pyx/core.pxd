@@ -10,7 +10,7 @@ cdef enum PrimitiveKind:
 
 cdef class Primitive:
     cdef readonly str name
-    cdef readonly bint multiple_results
+    cdef public bint multiple_results
     cdef readonly int kind
     cdef int accepts                     # bit set of dtype kinds, for the two elementwise kinds
     cdef public bint linear
@@ -25,6 +25,8 @@ cdef class Primitive:
     cdef public object batch
     cdef public object lower
     cdef public object effects           # None, or (params) -> frozenset of effects
+    cdef object effectful_abstract       # None, or (avals, params) -> (avals, effects)
+    cdef readonly bint open              # a user's, whose rules come one by one
     cdef dict abstract_cache
     cdef tuple param_names
     cdef public dict eager_cache
@@ -39,7 +41,7 @@ cdef class Trace:
     cdef object process(self, Primitive primitive, tuple args, dict params)
 
 cdef class Tracer(Array):
-    cdef readonly Trace _trace
+    cdef public Trace _trace
 
 cdef class ForbiddenTracer(Tracer):
     cdef object error                    # makes the exception

@@ -23,6 +23,7 @@ from cyxla._engine.core cimport (
 )
 from cyxla._engine.dtypes cimport FLOAT0
 from cyxla._engine import dtypes
+from cyxla._engine.array import is_arraylike
 from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
@@ -219,12 +220,31 @@ cdef class EagerCall:
 
 
 cdef object eager(Primitive primitive, tuple args, dict params):
+    if primitive.impl is not None:
+        if primitive.open:
+            return evaluate_users(primitive, args, params)
+        return primitive.impl(*args, **params)
+    return run_primitive(primitive, args, params)
+
+
+cdef object evaluate_users(Primitive primitive, tuple args, dict params):
+    """The result of a user's implementation, which may give NumPy arrays or numbers, as arrays."""
+    result = primitive.impl(*args, **params)
+    if primitive.multiple_results:
+        return [to_array(x) if is_arraylike(x) else x for x in result]
+    return to_array(result) if is_arraylike(result) else result
+
+
+def apply_primitive(Primitive primitive, *args, **params):
+    """Evaluates a primitive by its lowering, compiled by itself, whatever implementation it was given."""
+    return run_primitive(primitive, tuple([to_array(a) for a in args]), params)
+
+
+cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
     cdef Executable executable = None
     cdef EagerCall last
     cdef list arrays
     cdef list results
-    if primitive.impl is not None:
-        return primitive.impl(*args, **params)
     arrays = list(args)
     if not params and primitive.eager_last is not None:
         last = <EagerCall>primitive.eager_last

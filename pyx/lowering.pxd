@@ -3,8 +3,8 @@ from cyxla._engine.core cimport ClosedJaxpr, Eqn, Jaxpr
 
 cdef class LoweringContext:
     cdef list lines              # of the function or region being written
-    cdef list functions          # finished functions, as text
-    cdef dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
+    cdef readonly list functions          # finished functions, as text
+    cdef readonly dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
     cdef dict constants          # (text, type) -> SSA name, within the current region
     cdef set function_names
     cdef Py_ssize_t counter

@@ -86,9 +86,14 @@ jacobian = jacrev
 # Modules that are loaded when they are first asked for.
 _LAZY = {
     "ad_checkpoint",
+    "api_util",
+    "core",
     "custom_derivatives",
     "dlpack",
+    "extend",
+    "ffi",
     "flatten_util",
+    "interpreters",
     "nn",
     "ops",
     "random",

@@ -249,6 +249,13 @@ def device_class():
     return xla.jaxlib.Device
 
 
+def client_class():
+    """The class of clients."""
+    from . import xla
+
+    return xla.jaxlib.Client
+
+
 def runtime_versions():
     """Release numbers of what runs below: jaxlib, and the platform's own text for each started client."""
     from . import xla
