@@ -1,7 +1,7 @@
 """Calls of compiled functions of other libraries, by XLA's foreign function interface.
 
-    register_ffi_target("rms_norm", pycapsule(library.RmsNorm))
-    y = ffi_call("rms_norm", cyxla.ShapeDtypeStruct(x.shape, x.dtype))(x, eps=np.float32(1e-5))
+register_ffi_target("rms_norm", pycapsule(library.RmsNorm))
+y = ffi_call("rms_norm", cyxla.ShapeDtypeStruct(x.shape, x.dtype))(x, eps=np.float32(1e-5))
 """
 
 import ctypes
@@ -115,7 +115,7 @@ def _attribute(name, value):
         return _number(value, np.dtype(np.float64))
     if isinstance(value, (np.ndarray, Array)):
         return _array(np.asarray(value))
-    if isinstance(value, np.dtype) or isinstance(value, type) and issubclass(value, np.generic):
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return _element(np.dtype(value))
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(_attribute(name, x) for x in value)}]"
@@ -332,7 +332,9 @@ def ffi_call(
     Raises ValueError for descriptions of results and layouts that do not fit, TypeError for other attributes.
     """
     if vmap_method is not None and vmap_method not in _METHODS:
-        raise ValueError(f"ffi_call: vmap_method={vmap_method!r}; choose one of {', '.join(map(repr, _METHODS))}, or None")
+        raise ValueError(
+            f"ffi_call: vmap_method={vmap_method!r}; choose one of {', '.join(map(repr, _METHODS))}, or None"
+        )
     if legacy_backend_config is not None and custom_call_api_version >= 4:
         raise ValueError(
             f"ffi_call: legacy_backend_config is for custom_call_api_version below 4, which is {custom_call_api_version}; "

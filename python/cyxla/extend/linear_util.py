@@ -1,10 +1,10 @@
 """Functions under transformations that change their arguments and results, for the interpreters of jaxprs.
 
-    @transformation2
-    def doubled(f, *args):
-        return [2 * x for x in f(*args)]
+@transformation2
+def doubled(f, *args):
+    return [2 * x for x in f(*args)]
 
-    doubled(wrap_init(fun)).call_wrapped(1.0)
+doubled(wrap_init(fun)).call_wrapped(1.0)
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Generators of random bits: those of the library, and new ones.
 
-    impl = define_prng_impl(key_shape=(2,), seed=..., split=..., random_bits=..., fold_in=..., name="mine", tag="my")
-    cyxla.random.normal(cyxla.random.key(0, impl=impl), (3,))
+impl = define_prng_impl(key_shape=(2,), seed=..., split=..., random_bits=..., fold_in=..., name="mine", tag="my")
+cyxla.random.normal(cyxla.random.key(0, impl=impl), (3,))
 """
 
 import math
@@ -18,7 +18,6 @@ from cyxla.random.keys import rbg_impl as rbg_prng_impl
 from cyxla.random.keys import threefry_impl as threefry_prng_impl
 from cyxla.random.keys import unsafe_rbg_impl as unsafe_rbg_prng_impl
 from cyxla.random.threefry import threefry2x32_p, threefry_2x32
-
 
 
 class _DefinedImpl(PRNGImpl):

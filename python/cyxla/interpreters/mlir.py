@@ -11,9 +11,10 @@ text, and takes the function's.
 """
 
 import collections
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from cyxla.interpreters._tables import checked_primitive
 ir, func, hlo, chlo = _mlir.ir, _mlir.func, _mlir.stablehlo, _mlir.chlo
 Value = ir.Value
 Token = ir.Value
-LoweringRule = Callable[..., Sequence[Union[ir.Value, Sequence[ir.Value]]]]
+LoweringRule = Callable[..., Sequence[ir.Value | Sequence[ir.Value]]]
 
 
 # contexts -------------------------------------------------------------------------------------------------------------
@@ -195,7 +196,9 @@ def aval_to_ir_type(ctx, aval):
         handler = ir_type_handlers.get(kind)
         if handler is not None:
             return handler(aval)
-    raise TypeError(f"{aval!r:.200} of type {type(aval).__name__} has no MLIR type; give its class one in ir_type_handlers")
+    raise TypeError(
+        f"{aval!r:.200} of type {type(aval).__name__} has no MLIR type; give its class one in ir_type_handlers"
+    )
 
 
 def aval_to_ir_types(ctx, aval):
@@ -236,11 +239,11 @@ def dense_bool_array(xs):
 def _dense(value):
     """A NumPy array as elements of a tensor."""
     kind = dtype_to_ir_type(value.dtype)
-    if value.size == 0:
-        return ir.Attribute.parse(f"dense<> : {ShapedArray(value.shape, value.dtype).mlir}")
+    if value.size == 0 or value.dtype == np.bool_:
+        # Releases of jaxlib differ in how they take bits.
+        text = json.dumps(value.tolist()) if value.size else ""
+        return ir.Attribute.parse(f"dense<{text}> : {ShapedArray(value.shape, value.dtype).mlir}")
     value = np.ascontiguousarray(value).reshape(value.shape)
-    if value.dtype == np.bool_:
-        return ir.DenseElementsAttr.get(np.packbits(value, bitorder="little"), type=kind, shape=value.shape)
     if value.dtype.kind == "V":
         # Dtypes that the buffer protocol has no letter for.
         value = value.view(f"u{value.dtype.itemsize}")
@@ -265,7 +268,7 @@ def ir_attribute(val):
         return ir.FloatAttr.get(ir.F64Type.get(), val)
     if isinstance(val, (np.ndarray, Array)):
         return _dense(np.asarray(val))
-    if isinstance(val, np.dtype) or isinstance(val, type) and issubclass(val, np.generic):
+    if isinstance(val, np.dtype) or (isinstance(val, type) and issubclass(val, np.generic)):
         return ir.TypeAttr.get(dtype_to_ir_type(np.dtype(val)))
     if isinstance(val, (list, tuple)):
         return ir.ArrayAttr.get([ir_attribute(x) for x in val])
@@ -315,7 +318,9 @@ def ir_constant(val, *, const_lowering=None, aval=None):
         if handler is not None:
             return handler(val, aval)
     if not is_arraylike(val):
-        raise TypeError(f"{val!r:.200} of type {type(val).__name__} cannot be a constant; see register_constant_handler")
+        raise TypeError(
+            f"{val!r:.200} of type {type(val).__name__} cannot be a constant; see register_constant_handler"
+        )
     array = np.asarray(val if isinstance(val, (np.ndarray, np.generic)) else asarray(val))
     if aval is not None and aval.dtype != array.dtype and isinstance(aval.dtype, np.dtype):
         array = array.astype(aval.dtype)
@@ -360,7 +365,7 @@ def unflatten_ir_values_like_types(xs, ys):
 # modules --------------------------------------------------------------------------------------------------------------
 
 
-def module_to_string(module, enable_debug_info=False):
+def module_to_string(module, enable_debug_info=None):
     """A module as text."""
     return _mlir.operation_text(module.operation, bool(enable_debug_info))
 
@@ -395,7 +400,7 @@ def _call(module_context, closed, name, args):
     return list(func.CallOp(kinds, ir.FlatSymbolRefAttr.get(function), flatten_ir_values(args)).results)
 
 
-def lower_jaxpr_to_fun(ctx, name, jaxpr, effects=(), **options):
+def lower_jaxpr_to_fun(ctx, name, jaxpr, effects, **options):
     """Adds a function that computes a `ClosedJaxpr` to the module of a `ModuleContext`; returns the function."""
     function = _add_jaxpr(ctx, jaxpr, name)
     return ir.SymbolTable(ctx.module.operation)[function]
@@ -479,9 +484,12 @@ def _checked_results(primitive, results, avals_out):
         results = [results]
     elif isinstance(results, ir.Operation | ir.OpView):
         results = list(results.results)
-    if not isinstance(results, (list, tuple)) and not hasattr(results, "__iter__"):
-        raise TypeError(f"the lowering rule of {primitive} returned {results!r:.200}; return a sequence of MLIR values")
-    results = flatten_ir_values(results)
+    try:
+        results = flatten_ir_values(list(results))
+    except TypeError:
+        raise TypeError(
+            f"the lowering rule of {primitive} returned {results!r:.200}; return a sequence of MLIR values"
+        ) from None
     for value in results:
         if not isinstance(value, ir.Value):
             raise TypeError(f"the lowering rule of {primitive} returned {value!r:.200} among its MLIR values")

@@ -213,7 +213,9 @@ def _array_types():
     from cyxla._engine import dtypes
 
     scalars = {np.dtype(name).type for name in ("bool", "int8", "int16", "int32", "int64")}
-    scalars |= {np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")}
+    scalars |= {
+        np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+    }
     scalars |= {np.complex64, np.complex128, dtypes.np_dtype("bfloat16").type if hasattr(dtypes, "np_dtype") else None}
     return scalars - {None} | {np.ndarray, ArrayImpl}
 
