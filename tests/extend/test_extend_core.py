@@ -75,7 +75,7 @@ def test_a_bad_jaxpr_is_found():
     with pytest.raises(OURS.xcore.JaxprTypeError, match="not defined"):
         OURS.xcore.check_jaxpr(jaxpr.replace(eqns=[second]))
     wrong = OURS.xcore.Var(OURS.core.ShapedArray((7,), np.float32))
-    with pytest.raises(OURS.xcore.JaxprTypeError, match="f32\\[3\\]|float32\\[3\\]"):
+    with pytest.raises(OURS.xcore.JaxprTypeError, match=r"f32\[3\]|float32\[3\]"):
         OURS.xcore.check_jaxpr(jaxpr.replace(eqns=[first.replace(outvars=[wrong])], outvars=[wrong]))
 
 

@@ -319,10 +319,10 @@ def test_missing_rules(program):
 def test_abstract_evaluation_must_return_avals():
     p = OURS.core.Primitive("wrong")
     p.def_abstract_eval(lambda x: 3)
-    with pytest.raises(TypeError, match="wrong.*ShapedArray"):
+    with pytest.raises(TypeError, match=r"wrong.*ShapedArray"):
         cyxla.make_jaxpr(p.bind)(X)
     p.multiple_results = True
-    with pytest.raises(TypeError, match="wrong.*list"):
+    with pytest.raises(TypeError, match=r"wrong.*list"):
         cyxla.make_jaxpr(p.bind)(X)
     p.multiple_results = False
     p.def_abstract_eval(lambda x: cyxla.ShapeDtypeStruct(x.shape, x.dtype))
