@@ -1,7 +1,9 @@
 # All of it needs only Python 3.11+, make, a C++17 compiler and a package registry.
 #   make demo         train a classifier with what is built here
 #   make test         the whole suite
-#   make test-newest  the suite on Python 3.13 with the newest jaxlib, against an installed wheel
+#   make test-pjrt    its fast half, without native execution
+#   make test-newest  a part of it on Python 3.13 with the newest jaxlib, against an installed wheel
+#   make fuzz         what loads compiled programs, fed broken ones under sanitizers, for FUZZ_SECONDS
 #   make lint, make bench, make wheel
 #   make dev          for those who change the engine: run the source tree, compile pyx/ in place
 
@@ -14,6 +16,9 @@ PYTEST := -m pytest -n 2 --dist worksteal
 NEWEST_TESTS := tests/runtime tests/native tests/trees tests/transform/test_jit.py tests/lax/test_laws_alone.py \
 	$(addprefix tests/test_,aval.py docs.py doctests.py end_to_end.py errors.py examples.py isolation.py layers.py \
 	programs.py stubs.py user_guide.py)
+# The fast half of the suite, which runs without native execution, too.
+PJRT_TESTS := tests/transform tests/trees tests/runtime $(addprefix tests/lax/test_,control_flow.py slicing.py \
+	gather_scatter.py contraction.py) $(wildcard tests/test_*.py)
 LOCK := $(if $(shell command -v flock),flock build/.lock)
 
 # The first of these commands that runs a Python we support.
@@ -33,13 +38,20 @@ requirements = $(BIN)/python -c 'import tomllib, sys; p = tomllib.load(open("pyp
 	print(*(r for e in sys.argv[1:] for r in extras[e] if not r.startswith("cyxla")), sep="\n")' $(1)
 install_requirements = $(call requirements,$(1)) >$(VENV)/requirements.txt && $(BIN)/python $(PIP) install -r $(VENV)/requirements.txt
 
-.PHONY: demo test test-newest lint bench wheel dev clean
+.PHONY: demo test test-pjrt test-newest fuzz lint bench wheel dev clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/installed-test
 	$(BIN)/python $(PYTEST)
+
+test-pjrt: $(VENV)/installed-test
+	CYXLA_NATIVE=0 $(BIN)/python $(PYTEST) $(PJRT_TESTS)
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/installed-test
+	CYXLA_FUZZ=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/native/test_native_loader.py
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m bench
@@ -60,7 +72,7 @@ test-newest:
 
 .PHONY: test-wheel
 test-wheel: $(WHEEL)
-	$(BIN)/python $(PIP) install --upgrade --upgrade-strategy eager "$$(echo build/wheel$(VENV)/*.whl)[test]"
+	$(BIN)/python $(PIP) install --upgrade --upgrade-strategy eager "$$(echo build/wheel$(VENV)/*.whl)[test-newest]"
 	$(BIN)/python $(PIP) install --force-reinstall --no-deps build/wheel$(VENV)/*.whl
 	$(BIN)/python -c 'import sys, cyxla, jaxlib; print("cyxla", cyxla.__file__, "jaxlib", jaxlib.__version__, "Python", sys.version)'
 	$(BIN)/python $(PYTEST) $(NEWEST_TESTS)
@@ -92,7 +104,7 @@ $(VENV)/installed-lint: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP) uninstall -y cyxla
-	$(call install_requirements,build run demo test lint) ninja $(if $(shell command -v cmake),,cmake)
+	$(call install_requirements,build run demo test-tools test lint) ninja $(if $(shell command -v cmake),,cmake)
 	$(BIN)/python -c 'import pathlib, sysconfig; \
 		(pathlib.Path(sysconfig.get_path("purelib")) / "cyxla-dev.pth").write_text("$(CURDIR)/python\n")'
 	@touch $@

@@ -1,17 +1,23 @@
 # cython: language_level=3
 import numpy as np
 
+from cyxla._engine.caches import register_tables
+
 cimport cython
-from cpython.buffer cimport PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FULL_RO, PyObject_GetBuffer
 from cpython.object cimport PyTypeObject
 from libc.math cimport copysign, isnan
+from libc.stdint cimport int32_t
+from libc.string cimport memset
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.caches cimport keep
 from cyxla._engine.dtypes cimport (
-    BOOL, EXTENDED, FLOAT0, canonicalize_code, code_dtype, dtype_code, info, scalar_code,
+    BOOL, EXTENDED, FLOAT0, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, MAX_DTYPES, UINT8, UINT16, UINT32, UINT64,
+    canonicalize_code, code_dtype, dtype_code, info, scalar_code,
     KIND_SIGNED, KIND_UNSIGNED,
 )
-from cyxla._engine.native cimport HostMemory, memory_of
+from cyxla._engine.native cimport HostMemory, memory_of, view_memory
 
 cdef extern from *:
     """
@@ -22,6 +28,14 @@ cdef extern from *:
     }
     """
     int type_set_attribute(PyTypeObject* type, object name, object value) except -1
+
+# What a memoryview asks for: format, shape and strides, but no writing.
+cdef int FULL_VIEW = PyBUF_FULL_RO
+cdef const char* formats[MAX_DTYPES]
+memset(formats, 0, sizeof(formats))
+formats[<int>BOOL], formats[<int>FLOAT32], formats[<int>FLOAT64] = b"?", b"f", b"d"
+formats[<int>INT8], formats[<int>INT16], formats[<int>INT32], formats[<int>INT64] = b"b", b"h", b"i", b"q"
+formats[<int>UINT8], formats[<int>UINT16], formats[<int>UINT32], formats[<int>UINT64] = b"B", b"H", b"I", b"Q"
 
 cdef object ndarray = np.ndarray
 cdef object generic = np.generic
@@ -213,11 +227,20 @@ cdef class ArrayImpl(Array):
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         if self.aval.code >= EXTENDED:
             raise BufferError(f"an array with dtype {self.aval.dtype} has no buffer")
+        cdef HostMemory memory
+        cdef const char* format = NULL
+        if type(self.host_) is HostMemory and not self.deleted_ and flags & FULL_VIEW == FULL_VIEW:
+            memory = <HostMemory>self.host_
+            if memory.owner is None:
+                format = formats[self.aval.code]
+                if format != NULL:
+                    view_memory(memory, buffer, format, info[self.aval.code].itemsize, self.aval.shape)
+                    return
         PyObject_GetBuffer(host_value(self), buffer, flags)
 
     def item(self, *args):
         """The element as a Python scalar; with arguments, the element at that index."""
-        return host_value(self).item(*args)
+        return host_value(self).item(*args) if args else element(self)
 
     def tolist(self):
         """The values as nested Python lists."""
@@ -229,7 +252,7 @@ cdef class ArrayImpl(Array):
         if self.aval.size != 1:
             raise ValueError(f"the truth value of an array of {self.aval.size} elements ({self.aval.str_short()}) is "
                              "ambiguous: write x.any(), x.all() or x.size > 0")
-        return bool(host_value(self).reshape(()))
+        return bool(element(self))
 
     def __float__(self): return float(python_scalar(self, "float"))
     def __int__(self): return int(python_scalar(self, "int"))
@@ -240,7 +263,7 @@ cdef class ArrayImpl(Array):
         if self.aval.ndim != 0 or not (kind == KIND_SIGNED or kind == KIND_UNSIGNED):
             raise TypeError("an index, size or position must be an integer of rank 0; this array is "
                             f"{self.aval.str_short()}")
-        return int(host_value(self))
+        return int(element(self))
 
     def __iter__(self):
         if self.aval.ndim == 0:
@@ -385,10 +408,26 @@ cdef class ArrayImpl(Array):
 
 
 cdef object python_scalar(ArrayImpl array, str wanted):
+    if array.aval.code >= EXTENDED:
+        raise TypeError(f"{wanted}() needs a number; this array is {array.aval.str_short()}")
     if array.aval.ndim != 0:
         raise TypeError(f"{wanted}() needs an array of rank 0; this one is {array.aval.str_short()}. Pick an element "
                         "of it, or reduce it, first.")
-    return host_value(array)
+    return element(array)
+
+
+cdef object element(ArrayImpl array):
+    """The only element of an array as Python's number."""
+    cdef void* data
+    if type(array.host_) is HostMemory and array.aval.size == 1 and not array.deleted_:
+        data = (<HostMemory>array.host_).data
+        if array.aval.code == FLOAT32:
+            return (<float*>data)[0]
+        if array.aval.code == INT32:
+            return (<int32_t*>data)[0]
+        if array.aval.code == BOOL:
+            return (<unsigned char*>data)[0] != 0
+    return host_value(array).item()
 
 
 def rebuild(value, weak_type):
@@ -506,6 +545,8 @@ def with_aval(ArrayImpl array, ShapedArray aval):
 
 
 cdef dict literals = {}
+cdef Py_ssize_t LITERAL_BOUND = 1024
+register_tables("scalars", LITERAL_BOUND, lambda: [literals])
 
 
 cdef ArrayImpl scalar_literal(object value, int code, bint weak):
@@ -525,9 +566,7 @@ cdef ArrayImpl scalar_literal(object value, int code, bint weak):
     array = from_host(host, shaped_array((), code, weak))
     array.literal_ = True
     if cacheable:
-        if len(literals) >= 1024:
-            literals.clear()
-        literals[key] = array
+        keep(literals, key, array, LITERAL_BOUND, "scalars")
         array.shared_ = True
     return array
 

@@ -7,6 +7,10 @@ here by number.
 import functools
 import threading
 
+from cyxla._engine.caches import CacheInfo, evicted, register, register_tables
+
+from cyxla._engine.caches cimport keep
+
 cdef extern from *:
     """
     #include "thread_flags.h"
@@ -22,8 +26,13 @@ cdef dict epochs = {}             # values of key_options -> epoch
 cdef long last_epoch = 0
 cdef set key_numbers = set()      # key_options as a set
 cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and flags after the change
+cdef Py_ssize_t CONFIGURATION_BOUND = 1024
+register_tables("configurations", CONFIGURATION_BOUND, lambda: [epochs, transitions])
 cdef long global_version = 1
 cdef dict axes_numbers = {(): 0}   # named axes of a thread -> their number
+cdef long last_axes = 0
+register("named axes", lambda: CacheInfo(len(axes_numbers), CONFIGURATION_BOUND, evictions=evicted("named axes")),
+         lambda: None)
 cdef object local = threading.local()
 cdef object NO_OVERRIDE = object()
 
@@ -54,7 +63,8 @@ cdef int refresh(ThreadFlags* flags) except -1:
     if epoch is None:
         last_epoch += 1
         epoch = last_epoch
-        epochs[frozen] = epoch
+        # An epoch that was dropped is not given again: the same options have a new one then, and the caches miss.
+        keep(epochs, frozen, epoch, CONFIGURATION_BOUND, "configurations")
     flags.epoch = epoch
     flags.x64 = bool(option("jax_enable_x64", overrides, False))
     flags.strict_promotion = option("jax_numpy_dtype_promotion", overrides, "standard") == "strict"
@@ -110,8 +120,9 @@ cdef int refresh_option(ThreadFlags* flags, object number) except -1:
     known = transitions.get(step)
     if known is None:
         refresh(flags)
-        transitions[step] = (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
-                             flags.no_execution)
+        known = (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
+                 flags.no_execution)
+        keep(transitions, step, known, CONFIGURATION_BOUND, "configurations")
     else:
         (flags.epoch, flags.x64, flags.explicit_x64, flags.strict_promotion, flags.rank_promotion,
          flags.no_execution) = known
@@ -219,8 +230,14 @@ cdef class NamedAxis:
         return False
 
     cdef int set(self, tuple axes) except -1:
-        # Like the epochs, the numbers are kept: what was traced under them may be.
-        flags_storage().axes = axes_numbers.setdefault(axes, len(axes_numbers))
+        # Like the epochs, a number that was dropped is not given again: what was traced under it may be kept.
+        global last_axes
+        number = axes_numbers.get(axes)
+        if number is None:
+            last_axes += 1
+            number = last_axes
+            keep(axes_numbers, axes, number, CONFIGURATION_BOUND, "named axes")
+        flags_storage().axes = number if axes else 0
         local.axes = axes
         return 0
 

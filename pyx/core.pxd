@@ -27,6 +27,9 @@ cdef class Primitive:
     cdef public object effects           # None, or (params) -> frozenset of effects
     cdef object effectful_abstract       # None, or (avals, params) -> (avals, effects)
     cdef readonly bint open              # a user's, whose rules come one by one
+    cdef public bint host                # a kernel of host.pyx, known by the primitive's name, may run it eagerly
+    cdef object host_last                # host's plan of the last eager call
+    cdef public dict host_plans
     cdef dict abstract_cache
     cdef tuple param_names
     cdef public dict eager_cache

@@ -1,5 +1,7 @@
 # cython: language_level=3
 
+from cyxla._engine.caches import register_tables
+
 cimport cython
 from cpython.dict cimport PyDict_Next
 from cpython.ref cimport PyObject, Py_INCREF, Py_XDECREF
@@ -7,6 +9,7 @@ from libc.math cimport copysign
 
 from cyxla._engine.array cimport Array, ArrayImpl, aval_of, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array, with_code
+from cyxla._engine.caches cimport keep
 from cyxla._engine.dtypes cimport (
     BOOL, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, info,
 )
@@ -24,6 +27,15 @@ cdef extern from *:
 
 cdef dict NO_PARAMS = {}
 cdef dict primitives = {}
+cdef Py_ssize_t ABSTRACT_BOUND = 2048        # results of abstract evaluation, for each primitive
+
+
+def abstract_tables():
+    cdef Primitive primitive
+    return [primitive.abstract_cache for primitive in primitives.values()]
+
+
+register_tables("abstract evaluation", ABSTRACT_BOUND, abstract_tables)
 cdef Evaluator eager = NULL
 cdef object load_module = None    # imports a module of _core by its name
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
@@ -63,7 +75,8 @@ cdef class Primitive:
 
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
                  bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
-                 lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None):
+                 lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None,
+                 bint host=False):
         self.name = name
         self.abstract = abstract
         self.impl = impl
@@ -81,6 +94,7 @@ cdef class Primitive:
             self.accepts |= 1 << <int>(ACCEPTS[letter])
         self.multiple_results = multiple_results
         self.effects = effects
+        self.host = host
         self.abstract_cache = {}
         self.eager_cache = {}
         self.lower_cache = {}
@@ -502,10 +516,8 @@ cdef object abstract_eval(Primitive primitive, tuple args, dict params):
         if primitive.open:
             # A user's rule may look at more than its arguments.
             return checked_avals(primitive, found)
-        if len(primitive.abstract_cache) >= 4096:
-            primitive.abstract_cache.clear()
         if not holds_jaxpr(params):
-            primitive.abstract_cache[(avals, key)] = found
+            keep(primitive.abstract_cache, (avals, key), found, ABSTRACT_BOUND, "abstract evaluation")
     return found
 
 

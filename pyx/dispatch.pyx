@@ -5,39 +5,61 @@ import types
 import numpy as np
 
 cimport cython
+from cpython.float cimport PyFloat_AS_DOUBLE
+from cpython.long cimport PyLong_AsLongLong
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, PyTypeObject, Py_EQ
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
 
 from cyxla._engine.array cimport (
     Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, from_memory, host_pointer, own, to_array,
 )
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.caches cimport keep
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
 )
-from cyxla._engine.dtypes cimport FLOAT0
+from cyxla._engine.dtypes cimport FLOAT0, FLOAT32, FLOAT64, INT32, INT64, canonicalize_code, info, scalar_code
+from cyxla._engine.host cimport forget_states, host_runs, run_host
 from cyxla._engine import dtypes
 from cyxla._engine.array import is_arraylike
-from cyxla._engine.native cimport HostMemory, NativeProgram, new_memory
+from cyxla._engine.native cimport Donation, HostMemory, NativeProgram, new_memory
+from cyxla._engine.ndarray cimport Ndarray, is_contiguous, layout_is_known
 from cyxla._engine.pytree cimport (
     Flat, TreeDef, cache_key, flat_call, flat_clear, flat_init, flat_treedef, flatten_args, unflatten,
+    unflatten_array,
 )
 from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
 
 cdef extern from *:
     PyTypeObject* Py_TYPE(object)
+    Py_ssize_t refcount "Py_REFCNT"(PyObject*)
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t)
     PyObject** PySequence_Fast_ITEMS(list)
+    void xdecref "Py_XDECREF"(PyObject*) noexcept
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+    PyTypeObject* FLOAT "&PyFloat_Type"
+    PyTypeObject* INT "&PyLong_Type"
 
+cdef enum:
+    FEW = 128    # pointers that need no memory but the stack
+
+# NULL, which is no type's address, where the fields of a NumPy array are not where they are expected.
+cdef PyTypeObject* NDARRAY = <PyTypeObject*>np.ndarray if layout_is_known(np) else NULL
+
+cdef object ndarray = np.ndarray
 cdef object compile_program = None   # (closed, name, device, **options) -> Executable
 cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) -> Entry
 cdef Primitive jit_p = None
+EAGER_BOUND = 1024           # programs of a primitive
+SIGNATURE_BOUND = 4096       # signatures of a function
 
 
 def install_compiler(function):
@@ -57,8 +79,8 @@ cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.
 
 
 def stats():
-    """Counts of traces and compilations in this process, and the seconds spent tracing, lowering and in XLA."""
-    return dict(counters)
+    """Counts of traces, compilations and operations run on the host; seconds spent tracing, lowering and in XLA."""
+    return {**counters, "host": host_runs()}
 
 
 def count(str name, amount):
@@ -76,6 +98,7 @@ cdef class Executable:
         self.execute = runner.execute
         self.consume = runner.consume
         self.handlers = list(runner.handlers)
+        self.target = runner.target
         self.loaded = loaded
         self.out_avals = list(out_avals)
         self.device = device
@@ -89,25 +112,40 @@ cdef class Executable:
             self.constant_arrays = list(constants)
             if (<NativeProgram>native).n_outputs != len(self.out_avals):
                 raise ValueError("a native program with other results")
+            # Without a list of those kept, whatever its constants leave are its arguments.
+            n = self.native.n_parameters - len(self.constant_arrays)
+            if n < 0 or (kept is not None and len(kept) != n):
+                raise ValueError("a native program with other parameters")
+            for i in range(n) if kept is None else kept:
+                self.taken.push_back(i)
 
     cdef list run(self, list arrays):
         """Runs the program on concrete arrays."""
-        cdef Py_ssize_t i
-        cdef list buffers, results
         for index in self.donated:
             arrays[index] = own(<Array>arrays[index])
         if self.native is not None:
             return self.run_native(PySequence_Fast_ITEMS(arrays), len(arrays))
-        buffers = list(self.constants)
-        if self.kept is None:
-            for array in arrays:
-                buffers.append(buffer_on(self.device, <ArrayImpl>array))
-        else:
-            for index in self.kept:
-                buffers.append(buffer_on(self.device, <ArrayImpl>arrays[index]))
+        return self.run_pjrt(PySequence_Fast_ITEMS(arrays), len(arrays))
+
+    cdef list run_pjrt(self, PyObject** arguments, Py_ssize_t n_arguments):
+        """Runs the program through the runtime, on arrays or (for arguments not donated) what `to_array` takes."""
+        cdef Py_ssize_t i, j, first = len(self.constants)
+        cdef Py_ssize_t n = n_arguments if self.kept is None else len(self.kept)
+        cdef list results, buffers = PyList_New(first + n)
+        cdef object buffer
+        for i in range(first):
+            buffer = self.constants[i]
+            Py_INCREF(buffer)
+            PyList_SET_ITEM(buffers, i, buffer)
+        for i in range(n):
+            j = i if self.kept is None else self.kept[i]
+            buffer = self.buffer_of(<object>arguments[j])
+            Py_INCREF(buffer)
+            PyList_SET_ITEM(buffers, first + i, buffer)
         for index in self.donated:
+            i = index
             # A view of the buffer on the host would make XLA copy it rather than reuse it.
-            (<ArrayImpl>arrays[index]).host_ = None
+            (<ArrayImpl>arguments[i]).host_ = None
         results = self.consume(self.execute(buffers), self.handlers, False)
         for i in range(len(results)):
             if (<ShapedArray>self.out_avals[i]).code == FLOAT0:
@@ -115,36 +153,54 @@ cdef class Executable:
             else:
                 results[i] = from_buffer(results[i], <ShapedArray>self.out_avals[i], self.device, self.committed)
         for index in self.donated:
-            (<ArrayImpl>arrays[index]).deleted_ = True
+            i = index
+            (<ArrayImpl>arguments[i]).deleted_ = True
         return results
+
+    cdef object buffer_of(self, object argument):
+        cdef ShapedArray aval
+        cdef object dtype
+        if type(argument) is ArrayImpl:
+            return buffer_on(self.device, <ArrayImpl>argument)
+        if type(argument) is ndarray:
+            dtype = argument.dtype
+            aval = aval_of(argument)
+            if aval.dtype is dtype and aval.code != FLOAT0:
+                # Read before the call returns: the caller may write to it later.
+                return self.target.put(aval, self.target.sharding, [argument], self.target.devices, True, True,
+                                       self.target.only_during_call, True)
+        return buffer_on(self.device, <ArrayImpl?>to_array(argument))
 
     cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays):
         """Runs the program on concrete arrays, in this thread and without the runtime."""
-        cdef void* few[24]
+        cdef void* few[FEW]
         cdef void** buffers = few
-        cdef Py_ssize_t i, first = self.native.n_parameters, n = self.native.n_outputs
-        cdef HostMemory memory
+        cdef void** buffer
+        cdef size_t i
+        cdef Py_ssize_t first = self.native.n_parameters, n = self.native.n_outputs
         cdef ArrayImpl array
-        cdef list results
+        cdef list results = PyList_New(n)
         cdef list _held = None
-        if first != len(self.constant_arrays) + (n_arrays if self.kept is None else len(self.kept)):
-            raise TypeError(f"the program takes {first} arrays, but was called with {n_arrays}")
-        results = PyList_New(n)
-        if first + n > 24:
+        if first + n > FEW:
             buffers = <void**>PyMem_Malloc((first + n) * sizeof(void*))
             if buffers == NULL:
                 raise MemoryError()
         try:
-            self.point_at(arrays, n_arrays, buffers)
+            self.make_results(buffers + first, PySequence_Fast_ITEMS(results))
+            buffer = buffers
+            for constant in self.constant_arrays:
+                buffer[0] = host_pointer(<ArrayImpl>constant)
+                buffer += 1
+            for i in range(self.taken.size()):
+                if self.taken[i] >= n_arrays:
+                    raise TypeError(f"the program takes more arrays than {n_arrays}")
+                array = <ArrayImpl>arrays[self.taken[i]]
+                buffer[i] = memory_pointer(array)
+            if self.donated:
+                self.reuse_donated(arrays, buffers, PySequence_Fast_ITEMS(results))
             if self.native.lengthy:
                 # Other threads run meanwhile, and may delete an argument.
                 _held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
-            for i in range(n):
-                memory = new_memory(self.native.sizes[first + i])
-                buffers[first + i] = memory.data
-                array = from_memory(memory, <ShapedArray>self.out_avals[i], self.device, self.committed)
-                Py_INCREF(array)
-                PyList_SET_ITEM(results, i, array)
             self.native.call(buffers)
         finally:
             if buffers != few:
@@ -159,24 +215,54 @@ cdef class Executable:
             array.deleted_ = True
         return results
 
-    cdef int point_at(self, PyObject** arrays, Py_ssize_t n_arrays, void** buffers) except -1:
-        """Writes the addresses of constants and arguments."""
+    cdef int reuse_donated(self, PyObject** arrays, void** buffers, PyObject** results) except -1:
+        """Gives the memory of donated arguments to the results made of them, where nobody else refers to it."""
+        cdef Donation donation
+        cdef Py_ssize_t i, n_constants = len(self.constant_arrays)
+        cdef ArrayImpl array
+        cdef void* data
+        for donation in self.native.program.donations:
+            if <Py_ssize_t>donation.source < n_constants:
+                continue
+            i = self.taken[donation.source - n_constants]
+            array = <ArrayImpl>arrays[i]
+            data = buffers[donation.source]
+            if i not in self.donated or array.buffer_ is not None or type(array.host_) is not HostMemory:
+                continue
+            if refcount(<PyObject*>array.host_) != 1 or (<HostMemory>array.host_).owner is not None:
+                continue
+            if (<HostMemory>array.host_).size != <Py_ssize_t>self.native.sizes[donation.target]:
+                continue
+            # The same array may have been passed twice.
+            for i in range(self.native.n_parameters):
+                if i != <Py_ssize_t>donation.source and buffers[i] == data:
+                    break
+            else:
+                (<ArrayImpl>results[donation.target - self.native.n_parameters]).host_ = array.host_
+                buffers[donation.target] = data
+        return 0
+
+    cdef int make_results(self, void** buffers, PyObject** results) except -1:
+        """Writes new references to arrays for a native program's results, and where their memory is."""
         cdef Py_ssize_t i
-        for array in self.constant_arrays:
-            buffers[0] = host_pointer(<ArrayImpl>array)
-            buffers += 1
-        if self.kept is None:
-            for i in range(n_arrays):
-                buffers[i] = host_pointer(<ArrayImpl>arrays[i])
-        else:
-            for index in self.kept:
-                i = index
-                buffers[0] = host_pointer(<ArrayImpl>arrays[i])
-                buffers += 1
+        cdef HostMemory memory
+        cdef ArrayImpl array
+        for i in range(self.native.n_outputs):
+            memory = new_memory(self.native.sizes[self.native.n_parameters + i])
+            buffers[i] = memory.data
+            array = from_memory(memory, <ShapedArray>self.out_avals[i], self.device, self.committed)
+            Py_INCREF(array)
+            results[i] = <PyObject*>array
         return 0
 
     def call(self, arrays):
         return self.run([to_array(a) for a in arrays])
+
+
+cdef inline void* memory_pointer(ArrayImpl array) except NULL:
+    if type(array.host_) is HostMemory and not array.deleted_:
+        return (<HostMemory>array.host_).data
+    return host_pointer(array)
 
 
 cdef inline object buffer_on(object device, ArrayImpl array):
@@ -212,6 +298,7 @@ def forget_last_calls():
     """Makes every repeated call look its signature up again; for those who empty the tables."""
     global generation
     generation += 1
+    forget_states()
 
 
 @cython.final
@@ -245,6 +332,10 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
     cdef EagerCall last
     cdef list arrays
     cdef list results
+    if primitive.host:
+        result = run_host(primitive, args, params)
+        if result is not None:
+            return result
     arrays = list(args)
     if not params and primitive.eager_last is not None:
         last = <EagerCall>primitive.eager_last
@@ -281,9 +372,7 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
         return compile_primitive(primitive, args, params, device)
     if executable is None:
         executable = compile_primitive(primitive, args, params, device)
-        if len(primitive.eager_cache) >= 1024:
-            primitive.eager_cache.clear()
-        primitive.eager_cache[key] = executable
+        keep(primitive.eager_cache, key, executable, EAGER_BOUND, "eager programs")
     if not params and device is None:
         last = EagerCall.__new__(EagerCall)
         last.avals = avals
@@ -314,7 +403,16 @@ cdef class Entry:
     def __init__(self, ClosedJaxpr closed, TreeDef out_tree, name):
         self.closed = closed
         self.out_tree = out_tree
+        self.single = out_tree.num_leaves == 1 and out_tree.num_nodes == 1
         self.name = name
+
+    cdef int remember_static(self, tuple static) except -1:
+        positional, named = static
+        self.static = static
+        self.static_numbers = tuple([number for number, _, _ in positional])
+        self.static_names = {name: len(positional) + i for i, (name, _, _) in enumerate(named)}
+        self.static_values = tuple([(kind, hash(value), value) for _, kind, value in positional + named])
+        return 0
 
 
 cdef class JitFunction:
@@ -374,13 +472,30 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
     cdef tuple positional
     cdef dict keywords = None
     cdef Flat flat
+    cdef PyObject* quick
     cdef object result = None
+    cdef Match found = OTHER
+    cdef bint here
     if entry is not None and entry.executable is not None and current_trace() is None:
+        if kwnames == NULL and entry.plain:
+            quick = repeat_native(entry, <PyObject**>args, n)
+            if quick != NULL:
+                return quick
         flat_init(&flat)
         try:
-            flat_call(&flat, <PyObject**>args, n, kwnames)
-            if matches(entry, &flat):
-                result = run_flat(entry, &flat)
+            if entry.static is None:
+                flat_call(&flat, <PyObject**>args, n, kwnames)
+                here = True
+            else:
+                here = flatten_dynamic(entry, &flat, <PyObject**>args, n, kwnames)
+            if here and not entry.plain and flat_treedef(&flat) is entry.in_tree:
+                quick = repeat_native(entry, flat.leaves, flat.n_leaves)
+                if quick != NULL:
+                    return quick
+            if here:
+                found = matches(entry, &flat)
+            if found != OTHER:
+                result = run_flat(entry, &flat, found == ALL_ARRAYS)
                 Py_INCREF(result)
                 return <PyObject*>result
         finally:
@@ -402,33 +517,232 @@ cdef PyObject* jit_boundary(PyObject* callable, PyObject* const* args, size_t na
     return result
 
 
-cdef bint matches(Entry entry, Flat* flat):
+cdef enum Match:
+    OTHER           # another signature, or one that takes a closer look
+    ALL_ARRAYS
+    HOST_VALUES     # NumPy arrays or Python scalars among the arguments
+
+
+cdef Match matches(Entry entry, Flat* flat) except? OTHER:
     """Whether flat arguments have the signature of an entry."""
     cdef Py_ssize_t i
     cdef PyObject* leaf
+    cdef PyTypeObject* kind
     cdef tuple avals = entry.avals
+    cdef Match found = ALL_ARRAYS
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
-        return False
+        return OTHER
     if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
-        return False
+        return OTHER
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
-        if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+        kind = Py_TYPE(<object>leaf)
+        if kind == <PyTypeObject*>ArrayImpl:
+            if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
+                return OTHER
+        elif kind == <PyTypeObject*>ndarray or kind == <PyTypeObject*>float or kind == <PyTypeObject*>int:
+            try:
+                if aval_of(<object>leaf) is not <object>PyTuple_GET_ITEM(avals, i):
+                    return OTHER
+            except TypeError:
+                # Not a dtype for arrays; who calls says which argument it is.
+                return OTHER
+            found = HOST_VALUES
+        else:
+            return OTHER
+    return found
+
+
+cdef enum:
+    MAX_DYNAMIC = 24
+
+
+cdef bint flatten_dynamic(Entry entry, Flat* flat, PyObject** args, Py_ssize_t n, PyObject* kwnames) except -1:
+    """Flattens the arguments that are not static; False where the static ones are not those of the entry."""
+    cdef PyObject* dynamic[MAX_DYNAMIC]
+    cdef Py_ssize_t i, n_dynamic = 0, n_named = 0, n_static = 0
+    cdef Py_ssize_t n_positional = PyTuple_GET_SIZE(entry.static_numbers)
+    cdef tuple names, values = entry.static_values
+    cdef list kept
+    cdef object known
+    if kwnames != NULL:
+        n_named = PyTuple_GET_SIZE(<tuple>kwnames)
+    if n + n_named > MAX_DYNAMIC:
+        return False
+    for i in range(n):
+        if n_static < n_positional and <Py_ssize_t>entry.static_numbers[n_static] == i:
+            if not is_same_static(<object>args[i], <tuple>values[n_static]):
+                return False
+            n_static += 1
+        else:
+            dynamic[n_dynamic] = args[i]
+            n_dynamic += 1
+    if n_static != n_positional:
+        return False
+    if PyTuple_GET_SIZE(values) == n_positional:
+        for i in range(n_named):
+            dynamic[n_dynamic + i] = args[n + i]
+        flat_call(flat, dynamic, n_dynamic, kwnames)
+        return True
+    kept = []
+    names = <tuple>kwnames if kwnames != NULL else ()
+    for i in range(n_named):
+        known = entry.static_names.get(names[i])
+        if known is None:
+            dynamic[n_dynamic + len(kept)] = args[n + i]
+            kept.append(names[i])
+        elif is_same_static(<object>args[n + i], <tuple>values[known]):
+            n_static += 1
+        else:
             return False
-        if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
-            return False
+    if n_static != PyTuple_GET_SIZE(values):
+        return False
+    names = tuple(kept)
+    flat_call(flat, dynamic, n_dynamic, <PyObject*>names if kept else NULL)
     return True
 
 
-cdef object run_flat(Entry entry, Flat* flat):
-    if entry.executable.native is not None and not entry.executable.donated:
-        return unflatten(entry.out_tree, entry.executable.run_native(flat.leaves, flat.n_leaves))
-    cdef list arrays = PyList_New(flat.n_leaves)
+cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) except? NULL:
+    """A call with the signature of an entry whose program is native: a new reference to its result, or NULL where it
+    is no such call.
+    """
+    cdef Executable executable = entry.executable
+    cdef tuple avals = entry.avals
+    cdef void* few[FEW]
+    cdef void** buffers = few
+    cdef void** buffer
+    cdef PyObject** results
+    cdef PyObject* leaf
+    cdef Py_ssize_t i, n_results, size
+    cdef size_t j
+    cdef list held = None
+    if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
+        return NULL
+    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
+        return NULL
+    for i in range(n):
+        leaf = leaves[i]
+        if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
+            if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
+                return NULL
+        elif is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
+            if held is None:
+                held = []
+        else:
+            return NULL
+    n_results = executable.native.n_outputs
+    size = executable.native.n_parameters + 2 * n_results
+    if size > FEW:
+        buffers = <void**>PyMem_Malloc(size * sizeof(void*))
+        if buffers == NULL:
+            raise MemoryError()
+    results = <PyObject**>(buffers + executable.native.n_parameters + n_results)
+    memset(results, 0, n_results * sizeof(PyObject*))
+    try:
+        executable.make_results(buffers + executable.native.n_parameters, results)
+        buffer = buffers
+        for constant in executable.constant_arrays:
+            buffer[0] = host_pointer(<ArrayImpl>constant)
+            buffer += 1
+        if executable.native.lengthy and held is None:
+            held = []
+        for j in range(executable.taken.size()):
+            i = executable.taken[j]
+            leaf = leaves[i]
+            if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
+                buffer[j] = memory_pointer(<ArrayImpl>leaf)
+                if executable.native.lengthy:
+                    # Other threads run meanwhile, and may delete an argument.
+                    held.append((<ArrayImpl>leaf).host_)
+            else:
+                buffer[j] = read_argument(
+                    leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, held)
+        executable.native.call(buffers)
+        if entry.single:
+            leaf = results[0]
+            results[0] = NULL
+            return leaf
+        tree = unflatten_array(entry.out_tree, results)
+        Py_INCREF(tree)
+        return <PyObject*>tree
+    finally:
+        for i in range(n_results):
+            xdecref(results[i])
+        if buffers != few:
+            PyMem_Free(buffers)
+
+
+cdef bint is_like(PyObject* leaf, ShapedArray aval) except -1:
+    """Whether a NumPy array or a number is read as an array of this aval, without conversion other than a number's."""
+    cdef PyTypeObject* kind = Py_TYPE(<object>leaf)
+    cdef Ndarray* array
     cdef Py_ssize_t i
-    for i in range(flat.n_leaves):
-        Py_INCREF(<object>flat.leaves[i])
-        PyList_SET_ITEM(arrays, i, <object>flat.leaves[i])
-    return unflatten(entry.out_tree, entry.executable.run(arrays))
+    cdef int overflow = 0
+    cdef long long number
+    if kind == NDARRAY:
+        array = <Ndarray*>leaf
+        if array.descr != <PyObject*>aval.dtype or array.nd != aval.ndim or aval.weak_type or not is_contiguous(array):
+            return False
+        for i in range(aval.ndim):
+            if array.dimensions[i] != <Py_ssize_t>(<object>PyTuple_GET_ITEM(aval.shape, i)):
+                return False
+        return canonicalize_code(aval.code) == aval.code
+    if aval.ndim != 0 or not aval.weak_type:
+        return False
+    if kind == FLOAT:
+        return aval.code == scalar_code(<object>leaf)
+    if kind == INT and aval.code == scalar_code(<object>leaf):
+        number = PyLong_AsLongLongAndOverflow(<object>leaf, &overflow)
+        return overflow == 0 and (aval.code == INT64 or (aval.code == INT32 and number == <int32_t>number))
+    return False
+
+
+cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, list held) except NULL:
+    """Where the value of a NumPy array or a number is; `held` keeps it there."""
+    cdef Ndarray* array
+    cdef HostMemory memory
+    cdef Py_ssize_t size = aval.size * info[aval.code].itemsize
+    if Py_TYPE(<object>leaf) == NDARRAY:
+        array = <Ndarray*>leaf
+        if not copy and <size_t>array.data % 64 == 0:
+            return array.data
+        memory = new_memory(size)
+        memcpy(memory.data, array.data, size)
+    else:
+        memory = new_memory(size)
+        if aval.code == FLOAT32:
+            (<float*>memory.data)[0] = <float>PyFloat_AS_DOUBLE(<object>leaf)
+        elif aval.code == FLOAT64:
+            (<double*>memory.data)[0] = PyFloat_AS_DOUBLE(<object>leaf)
+        elif aval.code == INT32:
+            (<int32_t*>memory.data)[0] = <int32_t>PyLong_AsLongLong(<object>leaf)
+        else:
+            (<int64_t*>memory.data)[0] = PyLong_AsLongLong(<object>leaf)
+    held.append(memory)
+    return memory.data
+
+
+cdef bint is_same_static(object value, tuple known) except -1:
+    """Whether a static argument would be found in a table under the one that is known: (type, hash, value)."""
+    try:
+        return (type(value) is known[0] and PyObject_Hash(value) == <Py_hash_t>known[1]
+                and PyObject_RichCompareBool(value, known[2], Py_EQ) == 1)
+    except Exception:
+        # Said in better words where the table is asked.
+        return False
+
+
+cdef object run_flat(Entry entry, Flat* flat, bint all_arrays):
+    cdef Executable executable = entry.executable
+    cdef list arrays
+    cdef Py_ssize_t i
+    if not executable.donated:
+        if executable.native is None:
+            return unflatten(entry.out_tree, executable.run_pjrt(flat.leaves, flat.n_leaves))
+        if all_arrays:
+            return unflatten(entry.out_tree, executable.run_native(flat.leaves, flat.n_leaves))
+    arrays = [to_array(<object>flat.leaves[i]) for i in range(flat.n_leaves)]
+    return unflatten(entry.out_tree, executable.run(arrays))
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
@@ -456,8 +770,10 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
             if isinstance(const, Tracer):
                 # It belongs to a trace that is under way; the next call has its own.
                 return entry
-        self.entries[signature] = entry
-        if static is None and device is None:
+        keep(self.entries, signature, entry, SIGNATURE_BOUND, "signatures of jitted functions")
+        if device is None:
+            if static is not None:
+                entry.remember_static(static)
             entry.in_tree = in_tree
             entry.avals = signature[3:]
             entry.epoch = trace_epoch()
@@ -494,9 +810,15 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
             entry.executable = executable
     if not all_concrete(leaves):
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
-    if entry.avals is not None and self.simple:
+    if entry.avals is not None:
+        # Where no argument is a container, a call need not be flattened to be compared with this one.
+        entry.plain = (static is None and not kwargs and len(args) == len(leaves)
+                       and all([type(a) in PLAIN for a in args]))
         self.last = entry
     return unflatten(entry.out_tree, entry.executable.run(leaves))
+
+
+cdef frozenset PLAIN = frozenset((ArrayImpl, np.ndarray, int, float))
 
 
 cdef bint all_concrete(list leaves):

@@ -1,12 +1,14 @@
 # cython: language_level=3
-import json
 import math
 
 import numpy as np
 
+from cyxla._engine.caches import register_tables
+
 cimport cython
 from cpython.object cimport PyObject
 
+from cyxla._engine.caches cimport keep
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
@@ -14,6 +16,17 @@ from cyxla._engine.dtypes cimport BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLE
 from cyxla._engine.staging cimport trace_flat
 
 from cyxla._engine.source import column_of, line_of
+
+cdef list trace_tables = []
+cdef Py_ssize_t TRACE_BOUND = 1024
+register_tables("functions in lowering rules", TRACE_BOUND, lambda: trace_tables)
+
+
+def trace_table():
+    """A table for `LoweringContext.inline_function` to keep traces in."""
+    cdef dict table = {}
+    trace_tables.append(table)
+    return table
 
 # Larger constants of a program are passed to it as arguments.
 cdef Py_ssize_t MAX_INLINE_BYTES = 1024
@@ -164,7 +177,7 @@ cdef class LoweringContext:
         if closed is None:
             closed = ClosedJaxpr(*trace_flat(function, avals))
             if cache is not None:
-                cache[key] = closed
+                keep(cache, key, closed, TRACE_BOUND, "functions in lowering rules")
         outs = self.inline(closed, names)
         return outs if multiple_results else outs[0]
 
@@ -266,6 +279,8 @@ cdef class LoweringContext:
         """As `lower_eqn`, with locations behind the operations."""
         cdef Py_ssize_t i, first = len(self.lines)
         cdef str line, location, scope = self.scope, outer = self.name_stack
+        import json
+
         called = eqn.params.get("name") if eqn.primitive.name == "jit" else None
         self.name_stack = str(eqn.name_stack) if eqn.name_stack else ""
         inner = self.name_stack.removeprefix(outer).strip("/")

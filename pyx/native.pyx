@@ -1,6 +1,7 @@
 # cython: language_level=3
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
@@ -24,6 +25,9 @@ cdef class HostMemory:
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         PyBuffer_FillInfo(buffer, self, self.data, self.size, True, flags)
 
+    def __releasebuffer__(self, Py_buffer* buffer):
+        PyMem_Free(buffer.internal)
+
     def __len__(self):
         return self.size
 
@@ -40,6 +44,32 @@ cdef HostMemory new_memory(Py_ssize_t size):
         raise MemoryError(f"no {size} bytes for an array")
     memory.size = size
     return memory
+
+
+cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, Py_ssize_t itemsize,
+                     tuple shape) except -1:
+    cdef Py_ssize_t i, n = len(shape), stride = itemsize
+    cdef Py_ssize_t* dimensions = NULL
+    if n:
+        dimensions = <Py_ssize_t*>PyMem_Malloc(2 * n * sizeof(Py_ssize_t))
+        if dimensions == NULL:
+            raise MemoryError()
+        for i in range(n - 1, -1, -1):
+            dimensions[i] = shape[i]
+            dimensions[n + i] = stride
+            stride *= dimensions[i]
+    buffer.obj = memory
+    buffer.buf = memory.data
+    buffer.len = memory.size
+    buffer.itemsize = itemsize
+    buffer.readonly = True
+    buffer.ndim = <int>n
+    buffer.format = <char*>format
+    buffer.shape = dimensions
+    buffer.strides = dimensions + n if n else NULL
+    buffer.suboffsets = NULL
+    buffer.internal = dimensions
+    return 0
 
 
 cdef HostMemory memory_of(object value):
@@ -87,9 +117,12 @@ cdef class NativeProgram:
                 done = self.program.run(context[0], buffers)
         else:
             done = self.program.run(context[0], buffers)
-        self.program.release(context)
         if not done:
-            raise RuntimeError("a compiled kernel reported an error")
+            message = (<bytes>context.message).decode("utf-8", "replace")
+            context.message[0] = 0
+            self.program.release(context)
+            raise RuntimeError(f"a step of a compiled program failed: {message or 'a kernel reported an error'}")
+        self.program.release(context)
         return 0
 
     def run(self, arguments):
@@ -164,6 +197,15 @@ def load(bytes serialized not None):
     for i in range(self.n_outputs):
         self.sizes[self.n_parameters + i] = program.outputs[i].bytes
     return self
+
+
+def register_function(str name, capsule):
+    """Makes a function (a PyCapsule of a typed FFI handler) known by the name that programs call it by.
+
+    False if it cannot be called from here.
+    """
+    cdef const char* label = PyCapsule_GetName(capsule)
+    return register_target(name.encode(), PyCapsule_GetPointer(capsule, label))
 
 
 def idle_bytes():

@@ -5,6 +5,7 @@ from cpython.ref cimport Py_INCREF
 
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, is_operand, scalar_literal, to_array
 from cyxla._engine.aval cimport ShapedArray
+from cyxla._engine.config cimport config_epoch
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
     BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code, info,
@@ -325,6 +326,9 @@ cdef object apply_binary(Elementwise op, object x, object y):
         if op.bool_primitive is not None and (<Array>x).aval.code == BOOL:
             primitive = op.bool_primitive
         return bind(primitive, (x, y), NO_PARAMS)
+    if y is op.scalar and y is not None and isinstance(x, Array) and (<Array>x).aval is op.beside and (
+            op.epoch == config_epoch()):
+        return bind(op.of_promoted, (x, op.promoted), NO_PARAMS)
     a = operand(op, x, 0)
     b = operand(op, y, 1)
     aval_a = a.aval
@@ -359,6 +363,12 @@ cdef object apply_binary(Elementwise op, object x, object y):
         b = broadcast_to(b, shape)
     elif rank_promotion is not None and aval_a.ndim != aval_b.ndim and aval_a.ndim and aval_b.ndim:
         rank_promotion(op.fields["name"], (aval_a.shape, aval_b.shape))
+    if a is x and (type(y) is int or type(y) is float):
+        op.scalar = y
+        op.beside = aval_a
+        op.promoted = b
+        op.of_promoted = primitive
+        op.epoch = config_epoch()
     return bind(primitive, (a, b), NO_PARAMS)
 
 

@@ -42,6 +42,32 @@ def test_import_loads_neither_jaxlib_nor_jax():
     """)
 
 
+def test_import_leaves_rare_modules_for_later():
+    python("""
+        import sys
+        import numpy, ml_dtypes
+        before = set(sys.modules)
+        import cyxla, cyxla.numpy as jnp, cyxla.lax as lax
+        assert not {"pathlib", "dataclasses", "importlib.metadata"} & (set(sys.modules) - before), set(sys.modules)
+        assert not {"cyxla.lax.linalg", "cyxla.numpy.linalg", "cyxla.numpy.setops", "cyxla.random"} & set(sys.modules)
+        for module in (jnp, lax):
+            assert "linalg" in dir(module) and not {*module._LATER} & {*module._MODULE_OF}
+            for name in dir(module):
+                getattr(module, name)
+        assert callable(jnp.einsum) and callable(jnp.linalg.norm) and callable(lax.linalg.cholesky)
+        names = {}
+        exec("from cyxla.numpy import *", names)
+        assert names["unique"] is jnp.unique and names["linalg"] is jnp.linalg
+        for module in (jnp, lax):
+            try:
+                module.no_such_name
+            except AttributeError as error:
+                assert "no_such_name" in str(error)
+            else:
+                raise AssertionError
+    """)
+
+
 def test_tracing_loads_neither_jaxlib_nor_jax():
     python("""
         import sys

@@ -26,6 +26,8 @@ size_t dtype_size(int dtype) {
   }
 }
 
+bool is_integer(int dtype) { return dtype >= 1 && dtype <= 9; }
+
 void numbers(const Reader& reader, std::vector<int64_t>& out) {
   if (reader.wire == 0) {
     out.push_back(static_cast<int64_t>(reader.number()));
@@ -105,7 +107,7 @@ Slice read_slice(Span bytes) {
       case 1: slice.offset = r.number(); break;
       case 2: slice.size = r.number(); break;
       case 3: slice.allocation = r.number(); break;
-      case 4: break;  // the element type
+      case 4: slice.dtype = static_cast<int>(r.number()); break;
       default: r.unknown("BufferAllocationSlice");
     }
   }
@@ -246,14 +248,26 @@ void read_sort(Span bytes, Thunk& thunk) {
     switch (r.field) {
       case 1: thunk.dimension = static_cast<int64_t>(r.number()); break;
       case 2: stable = r.number() != 0; break;
-      case 3: r.bytes(); break;  // the direction, where the comparator is a plain one; it says the same
+      case 3: {
+        bool known = false;
+        uint64_t direction = 0;
+        for (Reader d(r.bytes()); d.next();) {
+          switch (d.field) {
+            case 1: known = d.number() != 0; break;
+            case 2: direction = d.number(); break;
+            default: d.unknown("the direction of a sort");
+          }
+        }
+        if (!known) break;
+        if (direction != 1 && direction != 2) refuse("a sort in an unknown direction");
+        thunk.direction = static_cast<int>(direction);
+        break;
+      }
       case 4: thunk.name = r.text(); break;
       case 5: thunk.operands.push_back(read_operand(r.bytes(), 2, 1)); break;
       default: r.unknown("SortThunk");
     }
   }
-  // Which order equal elements end up in is XLA's secret otherwise.
-  if (!stable) refuse("a sort that is not stable");
   if (thunk.operands.empty() || thunk.operands.size() > 16) refuse("a sort of too many arrays");
   const Shape& first = thunk.operands[0].shape;
   for (const auto& operand : thunk.operands) {
@@ -262,7 +276,67 @@ void read_sort(Span bytes, Thunk& thunk) {
   }
   if (thunk.dimension < 0 || static_cast<size_t>(thunk.dimension) >= first.dims.size())
     refuse("a sort along no dimension");
+  // Where XLA compares by < it asks no comparator, and NaNs end up anywhere.
+  if (thunk.direction && !is_integer(first.dtype)) refuse("a plain sort of floats");
+  // Which order equal elements end up in is XLA's secret otherwise, but integers by themselves show none.
+  if (!stable && !(thunk.direction && thunk.operands.size() == 1)) refuse("a sort that is not stable");
   if (first.dims[thunk.dimension] > INT32_MAX) refuse("a sort too large");
+}
+
+void read_top_k(Span bytes, Thunk& thunk) {
+  constexpr int kTypes[] = {11, 11, 4};  // values, the largest of them, where they are
+  uint64_t rows = 0, length = 0;
+  thunk.operands.resize(3);
+  int seen = 0;
+  for (Reader r(bytes); r.next();) {
+    switch (r.field) {
+      case 1: rows = r.number(); break;
+      case 2: length = r.number(); break;
+      case 3: thunk.count = r.number(); break;
+      case 4: case 5: case 6:
+        thunk.operands[r.field - 4].slice = read_slice(r.bytes());
+        seen |= 1 << (r.field - 4);
+        break;
+      default: r.unknown("TopKThunk");
+    }
+  }
+  if (seen != 7) refuse("an incomplete top-k");
+  if (thunk.count > length || rows > INT32_MAX || length > INT32_MAX) refuse("a top-k out of range");
+  for (int i = 0; i < 3; ++i) {
+    Operand& operand = thunk.operands[i];
+    if (operand.slice.dtype != kTypes[i]) refuse("a top-k of dtype " + std::to_string(operand.slice.dtype));
+    operand.shape.dtype = kTypes[i];
+    operand.shape.dims = {static_cast<int64_t>(rows), static_cast<int64_t>(i == 0 ? length : thunk.count)};
+    operand.shape.bytes = 4 * rows * (i == 0 ? length : thunk.count);
+  }
+  thunk.n_arguments = 1;
+}
+
+void read_custom_call(Span bytes, Thunk& thunk) {
+  constexpr uint64_t kTyped = 4;  // API_VERSION_TYPED_FFI
+  uint64_t version = 0;
+  std::vector<Operand> results;
+  for (Reader r(bytes); r.next();) {
+    switch (r.field) {
+      case 1: version = r.number(); break;
+      case 2: thunk.name = r.text(); break;
+      case 3: thunk.attributes = r.text(); break;
+      case 4:
+        for (Reader b(r.bytes()); b.next();) {
+          switch (b.field) {
+            case 1: thunk.operands.push_back(read_operand(b.bytes(), 2, 1)); break;
+            case 2: results.push_back(read_operand(b.bytes(), 2, 1)); break;
+            case 3: b.number(); break;  // whether the results are a tuple
+            default: b.unknown("the buffers of a custom call");
+          }
+        }
+        break;
+      default: r.unknown("CustomCallThunk");
+    }
+  }
+  if (version != kTyped) refuse("a call of " + thunk.name + " by another interface");
+  thunk.n_arguments = thunk.operands.size();
+  for (auto& result : results) thunk.operands.push_back(std::move(result));
 }
 
 void read_dot_dimensions(Span bytes, Thunk& thunk) {
@@ -343,6 +417,14 @@ Thunk read_thunk(Span bytes, int depth) {
       case 21:
         thunk.kind = Kind::dot;
         read_library_fusion(r.bytes(), thunk);
+        break;
+      case 9:
+        thunk.kind = Kind::top_k;
+        read_top_k(r.bytes(), thunk);
+        break;
+      case 16:
+        thunk.kind = Kind::foreign;
+        read_custom_call(r.bytes(), thunk);
         break;
       case 10:
         thunk.kind = Kind::while_;

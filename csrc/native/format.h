@@ -30,6 +30,7 @@ struct Slice {
   uint64_t offset = 0;
   uint64_t size = 0;
   uint64_t allocation = 0;
+  int dtype = 0;                        // 0: not said
 
   bool operator==(const Slice& other) const {
     return offset == other.offset && size == other.size && allocation == other.allocation;
@@ -52,11 +53,12 @@ struct Allocation {
   std::vector<uint8_t> value;           // of a constant
 };
 
-enum class Kind { kernel, copy, call, while_, conditional, sort, dot };
+enum class Kind { kernel, copy, call, while_, conditional, sort, dot, top_k, foreign };
 
 struct Thunk {
   Kind kind = Kind::kernel;
-  std::string name;                     // kernel, comparator
+  std::string name;                     // kernel, comparator, foreign function
+  std::string attributes;               // of a foreign call, as MLIR prints them
   uint64_t workgroups[3] = {1, 1, 1};
   std::vector<Operand> operands;        // arguments, then results
   size_t n_arguments = 0;
@@ -64,6 +66,8 @@ struct Thunk {
   Slice selector;                       // while: the condition's result; conditional: the branch index
   int64_t trip_count = -1;              // -1: not known
   int64_t dimension = 0;                // sort
+  int direction = 0;                    // sort: 1 by <, 2 by >, 0: only the comparator knows
+  uint64_t count = 0;                   // top-k: how many of each row
   std::vector<int64_t> contracting[2];  // dot: dimensions of its two operands
   std::vector<int64_t> batch[2];
   int64_t instruction = -1;             // the fusion that says what a step for one of XLA's libraries computes

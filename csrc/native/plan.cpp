@@ -72,9 +72,8 @@ class Planner {
       } else if (allocation.output >= 0) {
         place.kind = Place::buffer;
         place.index = n_parameters + static_cast<uint32_t>(allocation.output);
-        // A donated parameter: the program works in the output's memory, on a copy.
         if (allocation.parameter >= 0)
-          program_.donations_.push_back({static_cast<uint32_t>(allocation.parameter), place.index, allocation.size});
+          program_.donations.push_back({static_cast<uint32_t>(allocation.parameter), place.index, allocation.size});
       } else if (allocation.parameter >= 0) {
         place.kind = Place::buffer;
         place.index = static_cast<uint32_t>(allocation.parameter);
@@ -140,6 +139,8 @@ class Planner {
         case Kind::conditional: conditional(thunk, trips); break;
         case Kind::sort: sort(thunk, trips); break;
         case Kind::dot: product(thunk, trips); break;
+        case Kind::foreign: foreign(thunk, trips); break;
+        case Kind::top_k: top_k(thunk, trips); break;
         default: refuse("a thunk of unknown kind");
       }
     }
@@ -262,12 +263,56 @@ class Planner {
     add_work(thunk, trips);
     if (shape.bytes == 0) return;
     const uint64_t elements = sort.outer * sort.length * sort.inner;
-    if (elements > limits_.sort) refuse("large: a sort of " + std::to_string(elements) + " elements");
+    const bool plain = thunk.direction && sort.count == 1 && sort.inner == 1;
+    if (plain) sort.plain_dtype = shape.dtype;
+    sort.descending = thunk.direction == 2;
+    if (elements > (plain ? limits_.plain_sort : limits_.sort)) refuse("large: a sort of " + std::to_string(elements) + " elements");
     // Two lists of indices and one line of elements.
     program_.scratch_bytes_ = std::max(program_.scratch_bytes_, sort.length * (8 + uint64_t{widest}) + kAlignment);
     if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a sort");
     emit(OpCode::sort, static_cast<uint32_t>(program_.sorts_.size()));
     program_.sorts_.push_back(std::move(sort));
+  }
+
+  void top_k(const Thunk& thunk, uint64_t trips) {
+    TopK top_k;
+    const Shape& values = thunk.operands[0].shape;
+    top_k.rows = static_cast<uint64_t>(values.dims[0]);
+    top_k.length = static_cast<uint64_t>(values.dims[1]);
+    top_k.count = thunk.count;
+    for (size_t i = 1; i < 3; ++i) check_written(thunk.operands[i].slice);
+    top_k.first = argument(thunk.operands[0].slice);
+    argument(thunk.operands[1].slice);
+    argument(thunk.operands[2].slice);
+    add_work(thunk, trips);
+    program_.scratch_bytes_ = std::max(program_.scratch_bytes_, top_k.length * sizeof(uint32_t));
+    if (program_.scratch_bytes_ > limits_.temporaries) refuse("large: a top-k");
+    emit(OpCode::top_k, static_cast<uint32_t>(program_.top_ks_.size()));
+    program_.top_ks_.push_back(top_k);
+  }
+
+  void foreign(const Thunk& thunk, uint64_t trips) {
+    ForeignCall call;
+    call.handler = find_target(thunk.name);
+    if (!call.handler) refuse("a call of " + thunk.name);
+    if (thunk.operands.size() > kMaxForeignOperands) refuse("a call with many operands");
+    call.attributes = parse_attributes(thunk.attributes);
+    call.first = static_cast<uint32_t>(program_.arguments_.size());
+    call.n_arguments = static_cast<uint32_t>(thunk.n_arguments);
+    int64_t longest = 1;
+    for (size_t i = 0; i < thunk.operands.size(); ++i) {
+      const Operand& operand = thunk.operands[i];
+      if (i >= thunk.n_arguments) check_written(operand.slice);
+      argument(operand.slice);
+      for (int64_t d : operand.shape.dims) longest = std::max(longest, d);
+      call.shapes.push_back(operand.shape);
+    }
+    // Factorizations do operations for each element of about this number.
+    program_.work = saturating_add(
+        program_.work, saturating_multiply(saturating_multiply(operand_bytes(thunk) / 4, static_cast<uint64_t>(longest)),
+                                           trips));
+    emit(OpCode::foreign, static_cast<uint32_t>(program_.foreign_calls_.size()));
+    program_.foreign_calls_.push_back(std::move(call));
   }
 
   // The distance, in elements, between neighbours along each dimension.
@@ -306,7 +351,7 @@ class Planner {
     const Shape& a = thunk.operands[0].shape;
     const Shape& b = thunk.operands[1].shape;
     const Shape& c = thunk.operands[2].shape;
-    if (a.dtype != b.dtype || a.dtype != c.dtype || (a.dtype != 11 && a.dtype != 12))
+    if (a.dtype != b.dtype || a.dtype != c.dtype || (a.dtype != 11 && a.dtype != 12 && a.dtype != 4))
       refuse("a dot of dtype " + std::to_string(a.dtype));
     if (thunk.contracting[0].size() != 1 || thunk.contracting[1].size() != 1 ||
         thunk.batch[0].size() != thunk.batch[1].size() || thunk.batch[0].size() > kMaxRank)
@@ -317,7 +362,7 @@ class Planner {
     const size_t n_batch = thunk.batch[0].size();
     if (c.dims.size() != n_batch + (free_a >= 0) + (free_b >= 0)) refuse("a dot of another result");
     Product out;
-    out.wide = a.dtype == 12;
+    out.type = a.dtype == 12 ? Product::float64 : a.dtype == 11 ? Product::float32 : Product::int32;
     for (size_t i = 0; i < n_batch; ++i) {
       const int64_t da = thunk.batch[0][i], db = thunk.batch[1][i];
       if (a.dims[da] != b.dims[db] || a.dims[da] != c.dims[i]) refuse("a dot of another result");
@@ -361,7 +406,7 @@ class Planner {
       multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(batch.size));
     for (int64_t size : {out.m, out.n, out.k})
       multiplications = saturating_multiply(multiplications, static_cast<uint64_t>(size));
-    if (multiplications > limits_.product)
+    if (multiplications > (out.type == Product::int32 ? limits_.integer_product : limits_.product))
       refuse("large: a product of " + std::to_string(multiplications) + " multiplications");
     add_work(thunk, trips);
     program_.work = saturating_add(program_.work, saturating_multiply(multiplications / 2, trips));

@@ -1,5 +1,5 @@
 // Register blocks of four rows by two vectors; columns that fill no vector are masked. B is copied into rows first
-// where its rows are not contiguous.
+// where its rows are not contiguous. Integers are left to the compiler.
 #include "native/product.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -97,6 +97,23 @@ void matrix(const Product& x, const typename F::T* a, const typename F::T* b, ty
   for (; i < x.m; ++i) rows<F, 1>(x, a + i * x.a_m, b, b_k, c + i * x.c_m);
 }
 
+struct Int {
+  using T = uint32_t;
+};
+
+// In any order: sums of integers are exact.
+template <>
+void matrix<Int>(const Product& x, const uint32_t* a, const uint32_t* b, uint32_t* c, uint32_t*) {
+  for (int64_t i = 0; i < x.m; ++i) {
+    uint32_t* row = c + i * x.c_m;
+    for (int64_t j = 0; j < x.n; ++j) row[j] = 0;
+    for (int64_t p = 0; p < x.k; ++p) {
+      const uint32_t left = a[i * x.a_m + p * x.a_k];
+      for (int64_t j = 0; j < x.n; ++j) row[j] += left * b[p * x.b_k + j * x.b_n];
+    }
+  }
+}
+
 template <class F>
 void batched(const Product& x, size_t level, const typename F::T* a, const typename F::T* b, typename F::T* c,
              typename F::T* scratch) {
@@ -109,15 +126,20 @@ void batched(const Product& x, size_t level, const typename F::T* a, const typen
     batched<F>(x, level + 1, a + i * batch.a, b + i * batch.b, c + i * batch.c, scratch);
 }
 
+template <class F>
+void start(const Product& x, const void* left, const void* right, void* out, void* scratch) {
+  using T = typename F::T;
+  batched<F>(x, 0, static_cast<const T*>(left), static_cast<const T*>(right), static_cast<T*>(out),
+             static_cast<T*>(scratch));
+}
+
 }  // namespace
 
 void Product::run(const void* left, const void* right, void* out, void* scratch) const {
-  if (wide) {
-    batched<Double>(*this, 0, static_cast<const double*>(left), static_cast<const double*>(right),
-                    static_cast<double*>(out), static_cast<double*>(scratch));
-  } else {
-    batched<Float>(*this, 0, static_cast<const float*>(left), static_cast<const float*>(right),
-                   static_cast<float*>(out), static_cast<float*>(scratch));
+  switch (type) {
+    case float32: return start<Float>(*this, left, right, out, scratch);
+    case float64: return start<Double>(*this, left, right, out, scratch);
+    case int32: return start<Int>(*this, left, right, out, scratch);
   }
 }
 
@@ -140,6 +162,7 @@ bool products_supported() { return false; }
 
 namespace cyxla::native {
 size_t Product::scratch_bytes() const {
-  return b_n != 1 && n > 1 ? static_cast<size_t>(k * n) * (wide ? 8 : 4) : 0;
+  if (b_n == 1 || n <= 1 || type == int32) return 0;
+  return static_cast<size_t>(k * n) * (type == float64 ? 8 : 4);
 }
 }  // namespace cyxla::native

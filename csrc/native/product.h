@@ -11,7 +11,7 @@ namespace cyxla::native {
 // C[m, n] = sum over k of A[m, k] * B[k, n]; strides in elements, C contiguous along n.
 struct Product {
   uint32_t a = 0, b = 0, c = 0;  // arguments
-  bool wide = false;             // float64, otherwise float32
+  enum Type { float32, float64, int32 } type = float32;
   int64_t m = 1, n = 1, k = 1;
   int64_t a_m = 0, a_k = 0, b_k = 0, b_n = 0, c_m = 0;
   struct Batch {

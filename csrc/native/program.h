@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "native/elf.h"
+#include "native/foreign.h"
 #include "native/format.h"
 #include "native/product.h"
 
@@ -44,6 +45,7 @@ struct Context {
   std::vector<int64_t> counters;
   AlignedMemory temporaries;
   AlignedMemory scratch;
+  char message[kMessageBytes] = {};  // of the function that reported an error
   Context* next = nullptr;
 };
 
@@ -60,6 +62,8 @@ enum class OpCode : uint32_t {
   choose_bool,  // jump to table[b] if the bool in argument a is true, else to table[b + 1]
   sort,         // sorts[a]
   product,      // products[a]
+  foreign,      // foreign_calls[a]
+  top_k,        // top_ks[a]
   end,
 };
 
@@ -75,6 +79,14 @@ struct Sort {
   std::vector<uint32_t> widths;
   uint64_t outer = 1, length = 1, inner = 1;
   Comparator comparator = nullptr;
+  int plain_dtype = 0;  // integers by themselves are sorted without asking the comparator
+  bool descending = false;
+};
+
+// The largest `count` of each row, in order, and where they are.
+struct TopK {
+  uint32_t first = 0;  // arguments: the values, then the results
+  uint64_t rows = 0, length = 0, count = 0;
 };
 
 // A copy between arrays of one shape and different layouts: destination in order, the source by strides.
@@ -89,8 +101,10 @@ struct Limits {
   uint64_t work = uint64_t{1} << 20;         // bytes that the thunks of a call read and write
   uint64_t grid_work = uint64_t{1} << 17;    // the same for a kernel that XLA would spread over threads
   uint64_t temporaries = uint64_t{1} << 24;  // bytes
-  uint64_t sort = 2048;                      // elements; XLA's sort calls no comparator where it is a plain one
+  uint64_t sort = 4096;                      // elements
+  uint64_t plain_sort = uint64_t{1} << 15;   // the same for integers by themselves
   uint64_t product = uint64_t{1} << 18;      // multiplications of one matrix product
+  uint64_t integer_product = uint64_t{1} << 15;
 };
 
 class Program {
@@ -107,11 +121,19 @@ class Program {
   void release(Context* context) noexcept;
 
   // `buffers`: the parameters, then the outputs, all aligned to 64 bytes and of the sizes the program says.
-  // False if a kernel reported an error.
+  // False if a kernel or a function reported an error; context.message then says more, or nothing.
   bool run(Context& context, void* const* buffers) const noexcept;
+
+  // A parameter of which the program turns the contents into an output, in the output's memory: which may be the
+  // parameter's own, and is filled with a copy where it is not.
+  struct Donation {
+    uint32_t from, to;  // buffers
+    uint64_t bytes;
+  };
 
   std::vector<Shape> parameters;
   std::vector<Shape> outputs;
+  std::vector<Donation> donations;
   uint64_t work = 0;
   bool open_ended = false;  // has a loop whose trip count is not known
   size_t n_thunks = 0;
@@ -124,10 +146,6 @@ class Program {
     uint32_t argument;
     uint32_t buffer;
     uint64_t offset;
-  };
-  struct Donation {
-    uint32_t from, to;  // buffers
-    uint64_t bytes;
   };
   struct FramePlan {
     uint32_t first;
@@ -142,6 +160,8 @@ class Program {
   Context* make_context() const;
   void run_relayout(const Relayout& relayout, const Argument* arguments) const;
   void run_sort(const Sort& sort, Context& context) const;
+  void run_plain_sort(const Sort& sort, Context& context) const;
+  void run_top_k(const TopK& top_k, Context& context) const;
 
   Code code_;
   std::vector<Op> ops_;
@@ -149,12 +169,13 @@ class Program {
   std::vector<int64_t> counts_;
   std::vector<Argument> arguments_;  // with constants in place, the rest to be filled in
   std::vector<Patch> patches_;
-  std::vector<Donation> donations_;
   std::vector<Temporary> temporaries_;
   std::vector<FramePlan> frames_;
   std::vector<Sort> sorts_;
   std::vector<Relayout> relayouts_;
   std::vector<Product> products_;
+  std::vector<ForeignCall> foreign_calls_;
+  std::vector<TopK> top_ks_;
   std::vector<AlignedMemory> constants_;
   uint64_t temporary_bytes_ = 0;
   uint64_t scratch_bytes_ = 0;

@@ -88,6 +88,15 @@ void merge_sort(uint32_t* order, uint32_t* other, uint32_t n, const Less& less) 
   if (from != order) std::memcpy(order, from, n * sizeof(uint32_t));
 }
 
+template <class T>
+void sort_rows(void* data, uint64_t rows, uint64_t length, bool descending) {
+  auto* row = static_cast<T*>(data);
+  for (uint64_t i = 0; i < rows; ++i, row += length) {
+    if (descending) std::sort(row, row + length, [](T a, T b) { return a > b; });
+    else std::sort(row, row + length);
+  }
+}
+
 }  // namespace
 
 void Program::run_relayout(const Relayout& relayout, const Argument* arguments) const {
@@ -118,7 +127,22 @@ void Program::run_relayout(const Relayout& relayout, const Argument* arguments) 
   }
 }
 
+void Program::run_plain_sort(const Sort& sort, Context& context) const {
+  void* data = context.arguments[sort.first].data;
+  switch (sort.plain_dtype) {
+    case 1: case 6: return sort_rows<uint8_t>(data, sort.outer, sort.length, sort.descending);
+    case 2: return sort_rows<int8_t>(data, sort.outer, sort.length, sort.descending);
+    case 3: return sort_rows<int16_t>(data, sort.outer, sort.length, sort.descending);
+    case 4: return sort_rows<int32_t>(data, sort.outer, sort.length, sort.descending);
+    case 5: return sort_rows<int64_t>(data, sort.outer, sort.length, sort.descending);
+    case 7: return sort_rows<uint16_t>(data, sort.outer, sort.length, sort.descending);
+    case 8: return sort_rows<uint32_t>(data, sort.outer, sort.length, sort.descending);
+    default: return sort_rows<uint64_t>(data, sort.outer, sort.length, sort.descending);
+  }
+}
+
 void Program::run_sort(const Sort& sort, Context& context) const {
+  if (sort.plain_dtype) return run_plain_sort(sort, context);
   const Argument* arrays = context.arguments.data() + sort.first;
   const auto n = static_cast<uint32_t>(sort.length);
   auto* order = reinterpret_cast<uint32_t*>(context.scratch.get());
@@ -136,6 +160,31 @@ void Program::run_sort(const Sort& sort, Context& context) const {
         for (uint32_t i = 0; i < n; ++i) std::memcpy(line + i * width, data + order[i] * stride, width);
         for (uint32_t i = 0; i < n; ++i) std::memcpy(data + i * stride, line + i * width, width);
       }
+    }
+  }
+}
+
+void Program::run_top_k(const TopK& top_k, Context& context) const {
+  const Argument* arrays = context.arguments.data() + top_k.first;
+  const auto* values = static_cast<const uint8_t*>(arrays[0].data);
+  auto* largest = static_cast<uint8_t*>(arrays[1].data);
+  auto* where = static_cast<uint8_t*>(arrays[2].data);
+  auto* order = reinterpret_cast<uint32_t*>(context.scratch.get());
+  for (uint64_t row = 0; row < top_k.rows; ++row, values += 4 * top_k.length) {
+    // XLA's order: -NaN < -inf < -0 < 0 < inf < NaN, and of equals the first one.
+    auto key = [&](uint32_t i) {
+      int32_t bits;
+      std::memcpy(&bits, values + 4 * uint64_t{i}, 4);
+      return bits < 0 ? static_cast<int32_t>(0x7fffffffu - static_cast<uint32_t>(bits)) : bits;
+    };
+    for (uint32_t i = 0; i < top_k.length; ++i) order[i] = i;
+    std::partial_sort(order, order + top_k.count, order + top_k.length, [&](uint32_t a, uint32_t b) {
+      const int32_t left = key(a), right = key(b);
+      return left != right ? left > right : a < b;
+    });
+    for (uint64_t i = 0; i < top_k.count; ++i, largest += 4, where += 4) {
+      std::memcpy(largest, values + 4 * uint64_t{order[i]}, 4);
+      std::memcpy(where, order + i, 4);
     }
   }
 }
@@ -182,8 +231,9 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
   Argument* arguments = context.arguments.data();
   for (const Patch& patch : patches_)
     arguments[patch.argument].data = static_cast<uint8_t*>(buffers[patch.buffer]) + patch.offset;
-  for (const Donation& donation : donations_)
-    if (donation.bytes) std::memcpy(buffers[donation.to], buffers[donation.from], donation.bytes);
+  for (const Donation& donation : donations)
+    if (donation.bytes && buffers[donation.to] != buffers[donation.from])
+      std::memcpy(buffers[donation.to], buffers[donation.from], donation.bytes);
   const FlushDenormals flush;
   const Op* const ops = ops_.data();
   for (const Op* op = ops;;) {
@@ -251,6 +301,14 @@ bool Program::run(Context& context, void* const* buffers) const noexcept {
         ++op;
         break;
       }
+      case OpCode::foreign:
+        if (!foreign_calls_[op->a].run(arguments, context.message)) return false;
+        ++op;
+        break;
+      case OpCode::top_k:
+        run_top_k(top_ks_[op->a], context);
+        ++op;
+        break;
       case OpCode::end: return true;
     }
   }

@@ -48,6 +48,8 @@ from cyxla._runtime.backend import local_devices as local_devices
 from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
+from cyxla._transform.caches import cache_info as cache_info
+from cyxla._transform.caches import clear_caches as clear_caches
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
 from cyxla._transform.closure import closure_convert as closure_convert
@@ -64,10 +66,10 @@ from cyxla._transform.grad import linear_transpose as linear_transpose
 from cyxla._transform.grad import linearize as linearize
 from cyxla._transform.grad import value_and_grad as value_and_grad
 from cyxla._transform.grad import vjp as vjp
-from cyxla._transform.jit import clear_caches as clear_caches
 from cyxla._transform.jit import jit as jit
 from cyxla._transform.names import named_call as named_call
 from cyxla._transform.names import named_scope as named_scope
+from cyxla._transform.precompile import precompile as precompile
 from cyxla._transform.shapes import ShapeDtypeStruct as ShapeDtypeStruct
 from cyxla._transform.shapes import eval_shape as eval_shape
 from cyxla._transform.shapes import make_jaxpr as make_jaxpr

@@ -122,8 +122,8 @@ def _attribute(name, value):
     if hasattr(value, "items"):
         return f"{{{', '.join(f'{_string(k)} = {_attribute(name, x)}' for k, x in value.items())}}}"
     raise TypeError(
-        f"ffi_call: the attribute {name} is {value!r:.200} of type {type(value).__name__}; it must be a number, a string, "
-        "a dtype, an array, or a tuple or dict of those"
+        f"ffi_call: the attribute {name} is {value!r:.200} of type {type(value).__name__}; it must be a number, a "
+        "string, a dtype, an array, or a tuple or dict of those"
     )
 
 
@@ -222,8 +222,8 @@ def _batch(axis, args, dims, *, vmap_method, input_layouts, output_layouts, resu
         return list(outs), [0] * len(outs)
     if vmap_method is None:
         raise NotImplementedError(
-            f"ffi_call of {params['target_name']!r} has no vmap_method, so it cannot be vectorized; give ffi_call one of "
-            f"{', '.join(map(repr, _METHODS))}"
+            f"ffi_call of {params['target_name']!r} has no vmap_method, so it cannot be vectorized; give ffi_call "
+            f"one of {', '.join(map(repr, _METHODS))}"
         )
     moved = []
     for x, d in zip(args, dims):
@@ -253,7 +253,8 @@ def _no_derivative(primals, tangents, *, target_name, **params):
 
 def _no_transpose(cts, *operands, target_name, **params):
     raise ValueError(
-        f"ffi_call of {target_name!r} has no transpose; wrap the call in a function with a derivative, by jax.custom_vjp"
+        f"ffi_call of {target_name!r} has no transpose; wrap the call in a function with a derivative, by "
+        "jax.custom_vjp"
     )
 
 
@@ -273,8 +274,8 @@ ffi_call_p = Primitive(
 def _result_aval(result, position):
     if not hasattr(result, "shape") or not hasattr(result, "dtype"):
         raise ValueError(
-            f"ffi_call: result_shape_dtypes has {result!r:.200} at position {position}; each result is described by an object "
-            "with shape and dtype, such as jax.ShapeDtypeStruct"
+            f"ffi_call: result_shape_dtypes has {result!r:.200} at position {position}; each result is described by an "
+            "object with shape and dtype, such as jax.ShapeDtypeStruct"
         )
     return ShapedArray(tuple(result.shape), result.dtype)
 
@@ -318,16 +319,16 @@ def ffi_call(
       target_name: the name it was registered under.
       result_shape_dtypes: an object with shape and dtype for the result, or a sequence of them for several.
       has_side_effect: whether it is to be called even if nobody uses the results.
-      vmap_method: what `vmap` does: "sequential" calls it once an example, in a loop, "sequential_unrolled" without one;
-        "expand_dims" and "broadcast_all" call it once on arrays with a leading batch dimension, which for operands
+      vmap_method: what `vmap` does: "sequential" calls it once an example, in a loop, "sequential_unrolled" without
+        one; "expand_dims" and "broadcast_all" call it once on arrays with a leading batch dimension, which for operands
         without a batch has size 1 or that of the batch. None makes `vmap` an error.
       input_layouts, output_layouts: for each array, its dimensions in the order of memory, major first, or None.
       input_output_aliases: a dict of operands, by number, whose memory becomes that of a result, by number.
       custom_call_api_version: 4 for XLA's typed interface.
       legacy_backend_config: a string passed on, by the interfaces before.
 
-    The function takes arrays, and by keyword attributes: numbers (Python integers are 64-bit, floats too), strings, dtypes,
-    arrays, tuples and dicts of those. It returns an array, or a sequence like `result_shape_dtypes`.
+    The function takes arrays, and by keyword attributes: numbers (Python integers are 64-bit, floats too), strings,
+    dtypes, arrays, tuples and dicts of those. It returns an array, or a sequence like `result_shape_dtypes`.
 
     Raises ValueError for descriptions of results and layouts that do not fit, TypeError for other attributes.
     """
@@ -337,8 +338,8 @@ def ffi_call(
         )
     if legacy_backend_config is not None and custom_call_api_version >= 4:
         raise ValueError(
-            f"ffi_call: legacy_backend_config is for custom_call_api_version below 4, which is {custom_call_api_version}; "
-            "pass attributes by keyword to the function that ffi_call returns"
+            "ffi_call: legacy_backend_config is for custom_call_api_version below 4, which is "
+            f"{custom_call_api_version}; pass attributes by keyword to the function that ffi_call returns"
         )
     several = isinstance(result_shape_dtypes, (list, tuple))
     results = list(result_shape_dtypes) if several else [result_shape_dtypes]
@@ -382,8 +383,8 @@ def _aliases(aliases, args, avals):
         given, wanted = args[i].aval, avals[o]
         if (given.shape, given.dtype) != (wanted.shape, wanted.dtype):
             raise ValueError(
-                f"ffi_call: input_output_aliases has {i}: {o}, but operand {i} is {given.str_short()} and result {o} is "
-                f"{wanted.str_short()}; they must be of one type"
+                f"ffi_call: input_output_aliases has {i}: {o}, but operand {i} is {given.str_short()} and result {o} "
+                f"is {wanted.str_short()}; they must be of one type"
             )
     return pairs
 

@@ -1,6 +1,5 @@
 """The functions on pytrees under short names; ``cyxla.tree_util`` has the rest."""
 
-import dataclasses
 
 from cyxla import tree_util as _tree_util
 
@@ -49,4 +48,6 @@ def static(**kwargs):
     [1.0]
     """
     metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
+    import dataclasses
+
     return dataclasses.field(metadata=metadata, **kwargs)

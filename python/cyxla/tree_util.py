@@ -4,7 +4,6 @@ A *node* is a tuple, list, dict, ``None``, namedtuple, ``OrderedDict``, ``defaul
 class; anything else is a *leaf*. ``cyxla.tree`` has the functions under shorter names.
 """
 
-import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterable
@@ -507,6 +506,8 @@ def register_dataclass(nodetype, data_fields=None, meta_fields=None, drop_fields
             f"register_dataclass: give both data_fields and meta_fields, or neither; got data_fields={data_fields!r}, "
             f"meta_fields={meta_fields!r}"
         )
+    import dataclasses
+
     is_dataclass = isinstance(nodetype, type) and dataclasses.is_dataclass(nodetype)
     if data_fields is None:
         if not is_dataclass:

@@ -84,6 +84,29 @@ def test_donation():
         f(x, 1.0)
 
 
+def test_donated_memory_is_reused():
+    f = cyxla.jit(lambda x, y: x * 2 + y, donate_argnums=0)
+    y = jnp.ones(1000)
+
+    def address(x):
+        return memoryview(x).obj.address
+
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    before = address(x)
+    out = f(x, y)
+    assert address(out) == before
+    np.testing.assert_array_equal(out, np.full(1000, 7.0))
+
+    # Not where somebody else looks at it, or where it is passed twice.
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    view = np.asarray(x)
+    out = f(x, y)
+    np.testing.assert_array_equal(view, np.full(1000, 3.0))
+    np.testing.assert_array_equal(out, np.full(1000, 7.0))
+    x = cyxla.jit(lambda: jnp.full(1000, 3.0))()
+    np.testing.assert_array_equal(f(x, x), np.full(1000, 9.0))
+
+
 def test_deleted_arguments():
     f = cyxla.jit(lambda x: x + 1)
     x = jnp.arange(4.0) * 1
@@ -140,6 +163,67 @@ def test_threads_share_a_function():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_threads_compile_at_once():
+    x = np.arange(6, dtype=np.float32)
+    results = {}
+
+    def work(k):
+        f = cyxla.jit(lambda x: jnp.sort(-x) * k + jnp.linalg.cholesky(jnp.eye(3) * (k + 1))[0, 0] ** 2)
+        results[k] = [np.asarray(f(x)) for _ in range(50)]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(8):
+        for result in results[k]:
+            np.testing.assert_allclose(result, np.sort(-x) * k + k + 1, 1e-5, 1e-5)
+
+
+def test_arguments_in_place_and_copied():
+    # As long as this, the program lets other threads run, and reads copies of what the caller may write to.
+    for n in (8, 40_000):
+        f = cyxla.jit(lambda x, y, n: (x + y, n * 2))
+        x, y = np.arange(n, dtype=np.float32), np.ones(n + 1, np.float32)[1:]
+        for i in range(4):
+            x[0] = i
+            total, double = f(x, y, i)
+            assert total[0] == i + 1
+            assert double == 2 * i
+            assert f(jnp.asarray(x), y, i)[0][0] == i + 1
+
+
+def test_more_arguments_and_results_than_fit_on_the_stack():
+    f = cyxla.jit(lambda *xs: [x + 1 for x in xs])
+    for values in (range(80), range(80, 0, -1)):
+        assert [int(y) for y in f(*values)] == [v + 1 for v in values]
+
+
+def test_numbers_that_do_not_fit():
+    f = cyxla.jit(lambda x: x + 1)
+    assert f(1) == 2
+    with pytest.raises(OverflowError):
+        f(2**40)
+    assert f(True).dtype == jnp.int32
+    assert f(2) == 3
+
+
+def test_views_of_results():
+    for dtype in ("bool", "int8", "uint16", "int32", "bfloat16", "float16", "float32", "complex64"):
+        for shape in ((), (3,), (2, 3), (0, 4)):
+            y = cyxla.jit(lambda s=shape, t=dtype: jnp.ones(s, t))()
+            view = np.asarray(y)
+            assert (view.shape, view.dtype) == (shape, y.dtype)
+            assert (view == 1).all()
+            assert not view.flags.writeable
+            if dtype != "bfloat16":
+                assert memoryview(y).shape == shape
+            y.delete()
+            gc.collect()
+            assert (view == 1).all()
 
 
 def test_freed_memory_is_used_again():

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
     runtime_native.unsupported(cyxla.devices("cpu")[0]) != "", reason="no native execution here"
 )
 ROOT = pathlib.Path(__file__).parent.parent.parent
+SECONDS = os.environ.get("CYXLA_FUZZ", "")
 
 
 def loops(p, x):
@@ -33,7 +34,14 @@ def loops(p, x):
 @pytest.fixture(scope="module")
 def corpus():
     x = np.ones(8, np.float32)
-    programs = [cyxla.jit(loops).lower(1.0, x), cyxla.jit(lambda x: jnp.sin(x) * 2).lower(x)]
+    matrix = np.eye(3, dtype=np.float32)
+    programs = [
+        cyxla.jit(loops).lower(1.0, x),
+        cyxla.jit(lambda x: jnp.sin(x) * 2).lower(x),
+        cyxla.jit(lambda x: (jnp.linalg.cholesky(x), jnp.linalg.eigh(x)[0])).lower(matrix),
+        cyxla.jit(lambda x: (lax.top_k(x, 3), lax.sort(x.astype("int32"), is_stable=False), x @ x)).lower(x),
+    ]
+    runtime_native._register_lapack()
     return [compiler.serialize(program.compile().runtime_executable()) for program in programs]
 
 
@@ -61,7 +69,7 @@ MUTATE = """
     random.seed({seed})
     for path in sys.argv[1:]:
         whole = open(path, "rb").read()
-        for _ in range(3000):
+        for _ in range(1500):
             data = bytearray(whole)
             for _ in range(random.randint(1, 4)):
                 at = random.randrange(len(data))
@@ -78,33 +86,47 @@ MUTATE = """
 """
 
 
-def test_mutants_do_not_crash(corpus, tmp_path):
-    paths = []
-    for i, data in enumerate(corpus):
-        path = tmp_path / f"{i}.bin"
-        path.write_bytes(data)
-        paths.append(str(path))
+def test_mutants_do_not_crash(corpus_files):
     script = textwrap.dedent(MUTATE).format(seed=int.from_bytes(os.urandom(4)))
-    out = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=False)
+    out = subprocess.run([sys.executable, "-c", script, *corpus_files], capture_output=True, text=True, check=False)
     assert out.returncode == 0, (script, out.stderr)
 
 
-@pytest.mark.skipif(not os.environ.get("CYXLA_FUZZ"), reason="CYXLA_FUZZ=1 builds the loader with sanitizers")
-def test_mutants_under_sanitizers(corpus, tmp_path):
+def build(name, sanitizers, folder):
+    """One of the C++ programs beside this file, compiled with the loader's sources."""
     compiler_path = shutil.which("g++") or shutil.which("clang++")
     sources = sorted((ROOT / "csrc" / "native").glob("*.cpp"))
     if compiler_path is None or not sources:
         pytest.skip("no compiler, or no sources")
-    program = tmp_path / "fuzz"
-    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{ROOT}/csrc"]
-    main = ROOT / "tests" / "native" / "fuzz.cpp"
-    subprocess.run([compiler_path, *flags, main, *sources, "-o", program, "-ldl"], check=True)
-    paths = []
-    for i, data in enumerate(corpus):
-        path = tmp_path / f"{i}.bin"
+    program = folder / name
+    main = ROOT / "tests" / "native" / f"{name}.cpp"
+    flags = ["-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", f"-I{ROOT}/csrc"]
+    subprocess.run([compiler_path, *flags, main, *sources, "-o", program, "-ldl", "-pthread"], check=True)
+    return program
+
+
+@pytest.fixture
+def corpus_files(corpus, tmp_path):
+    paths = [tmp_path / f"{i}.bin" for i in range(len(corpus))]
+    for path, data in zip(paths, corpus, strict=True):
         path.write_bytes(data)
-        paths.append(str(path))
-    subprocess.run([program, "3000", "1", *paths], check=True)
+    return paths
+
+
+sanitized = pytest.mark.skipif(not SECONDS, reason="CYXLA_FUZZ=20 builds the loader with sanitizers, for 20 seconds")
+
+
+@sanitized
+def test_mutants_under_sanitizers(corpus_files, tmp_path):
+    program = build("fuzz", "address,undefined", tmp_path)
+    seed = str(int.from_bytes(os.urandom(4)))
+    subprocess.run([program, SECONDS, seed, *corpus_files], check=True)
+
+
+@sanitized
+def test_threads_under_sanitizers(corpus_files, tmp_path):
+    program = build("threads", "thread", tmp_path)
+    subprocess.run([program, "300", *corpus_files], check=True)
 
 
 @given(data=st.data())

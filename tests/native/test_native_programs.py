@@ -70,6 +70,35 @@ PROGRAMS = {
     ),
     "sort": (lambda x: jnp.sort(x), (np.ones(37, f32),)),
     "sort along an axis": (lambda x: (jnp.sort(x, 0), jnp.argsort(x, 1)), (np.ones((9, 4), f32),)),
+    "sorts of integers": (
+        lambda x: [
+            f(x.astype(t)) for t in ("int8", "uint8", "int16", "uint32") for f in (jnp.sort, lambda x: -jnp.sort(-x))
+        ],
+        (np.arange(50).reshape(5, 10),),
+    ),
+    "descending": (lambda x: (jnp.sort(x, descending=True), jnp.sort(x > 0), jnp.argsort(x)), (np.arange(50),)),
+    "unstable sort": (lambda x: lax.sort(x, is_stable=False), (np.arange(50),)),
+    "top k": (lambda x: lax.top_k(x, 5), (np.ones((3, 20), f32),)),
+    "top all": (lambda x: lax.top_k(x, 20), (np.ones(20, f32),)),
+    "top k of integers": (lambda x: lax.top_k(x, 3), (np.arange(20),)),
+}
+
+
+MATRIX = np.array([[4, 1, 0], [1, 3, 1], [0, 1, 2]], f32)
+FACTORIZATIONS = {
+    "cholesky": (jnp.linalg.cholesky, (MATRIX,)),
+    "cholesky of two": (jnp.linalg.cholesky, (np.stack([MATRIX, 2 * MATRIX]),)),
+    "lu": (lax.linalg.lu, (MATRIX,)),
+    "qr": (jnp.linalg.qr, (MATRIX,)),
+    "eig": (jnp.linalg.eig, (MATRIX,)),
+    "eigh": (jnp.linalg.eigh, (MATRIX,)),
+    "eigh of complex": (jnp.linalg.eigh, (MATRIX.astype(np.complex64),)),
+    "svd": (jnp.linalg.svd, (MATRIX,)),
+    "singular values": (lambda x: jnp.linalg.svd(x, compute_uv=False), (MATRIX,)),
+    "solve": (jnp.linalg.solve, (MATRIX, MATRIX)),
+    "triangular solve": (lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True, lower=True), (MATRIX, MATRIX)),
+    "gradient": (cyxla.grad(lambda x: jnp.linalg.cholesky(x).sum()), (MATRIX,)),
+    "empty": (jnp.linalg.cholesky, (np.zeros((0, 0), f32),)),
 }
 
 
@@ -107,6 +136,19 @@ def test_same_bits(name):
             assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+@pytest.mark.parametrize("name", FACTORIZATIONS)
+def test_factorizations(name):
+    function, example = FACTORIZATIONS[name]
+    native, pjrt = both_ways(function, example)
+    assert native.execution_path == "native"
+    rng = np.random.default_rng(0)
+    for scale in (0, 0.1, 100, np.nan):
+        args = [np.asarray(x + scale * rng.standard_normal(x.shape), x.dtype) for x in example]
+        mine, theirs = (cyxla.tree_util.tree_leaves(f(*args)) for f in (native, pjrt))
+        for a, b in zip(mine, theirs, strict=True):
+            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
 @pytest.mark.parametrize(
     "function", [lambda k: cyxla.random.normal(k, (16,)), lambda k: cyxla.random.permutation(k, 16), cyxla.random.split]
 )
@@ -130,7 +172,12 @@ def test_typed_keys():
     ("function", "args", "reason"),
     [
         (lambda x: jnp.sin(x), (np.ones(300_000, f32),), "large"),
-        (lambda x: lax.top_k(x, 3), (np.ones(16, f32),), "topk"),
+        (lambda x: lax.sort((x, x), num_keys=1, is_stable=False), (np.ones(16, f32),), "not stable"),
+        (
+            lambda x, k: lax.conv(x, k, (1, 1), "SAME"),
+            (np.ones((1, 2, 8, 8), f32), np.ones((3, 2, 3, 3), f32)),
+            "convol",
+        ),
     ],
 )
 def test_what_is_left_to_pjrt_says_why(function, args, reason):
@@ -156,16 +203,16 @@ def test_what_is_left_to_pjrt_says_why(function, args, reason):
         ("i,j->ij", (5,), (7,)),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_products(subscripts, left, right, dtype):
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal(left).astype(dtype), rng.standard_normal(right).astype(dtype)
+    a, b = ((1000 * rng.standard_normal(shape)).astype(dtype) for shape in (left, right))
     with cyxla._core.config.enable_x64(dtype == "float64"):
         native, pjrt = both_ways(lambda a, b: jnp.einsum(subscripts, a, b), (a, b))
         assert native.execution_path == "native"
-        rtol = 1e-5 if dtype == "float32" else 1e-13
-        np.testing.assert_allclose(native(a, b), pjrt(a, b), rtol, rtol)
-        np.testing.assert_allclose(native(a, b), np.einsum(subscripts, a.astype(float), b.astype(float)), rtol, rtol)
+        rtol, atol = {"float32": (1e-5, 10), "float64": (1e-13, 1e-7), "int32": (0, 0)}[dtype]
+        np.testing.assert_allclose(native(a, b), pjrt(a, b), rtol, atol)
+        np.testing.assert_allclose(native(a, b), np.einsum(subscripts, a.astype(float), b.astype(float)), rtol, atol)
 
 
 def test_products_of_odd_numbers():

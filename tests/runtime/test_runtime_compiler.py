@@ -57,15 +57,29 @@ def test_text_may_be_str_or_bytes_and_small_or_not(device, make_aval):
 
 def test_is_small():
     assert compiler.is_small(ADD.encode())
-    assert compiler.is_small(b"dot_general\n" * compiler.SMALL_PRODUCTS)
-    assert not compiler.is_small(b"dot_general\n" * (compiler.SMALL_PRODUCTS + 1))
     assert not compiler.is_small(ADD.encode() + b"stablehlo.while")
+    assert not compiler.is_small(ADD.encode() + b"stablehlo.tan %x")
+    for kind, most in (("dot_general", compiler.MAX_PRODUCTS), ("reduce(", compiler.MAX_REDUCTIONS)):
+        line = f"stablehlo.{kind}\n".encode()
+        assert compiler.is_small(line * most)
+        assert not compiler.is_small(line * (most + 1))
     line = b"%0 = stablehlo.add %a, %a : tensor<130x4x70xf32>\n"
-    assert compiler.is_small(line * compiler.SMALL_LINES)
-    assert not compiler.is_small(line * (compiler.SMALL_LINES + 1))
-    line = line.replace(b"130", b"13").replace(b"70", b"170")
-    assert compiler.is_small(line * compiler.SMALL_LINES_ON_SMALL_ARRAYS)
-    assert not compiler.is_small(line * (compiler.SMALL_LINES_ON_SMALL_ARRAYS + 1))
+    assert compiler.is_small(line * compiler.MAX_LINES_OF_LARGE)
+    assert not compiler.is_small(line * (compiler.MAX_LINES_OF_LARGE + 1))
+    line = line.replace(b"130", b"13")
+    assert compiler.is_small(line * compiler.MAX_LINES)
+    assert not compiler.is_small(line * (compiler.MAX_LINES + 1))
+
+
+@pytest.mark.parametrize(
+    "operation, size",
+    [("dot_general", 64), ("scatter", 64), ("reduce", 4096), ("concatenate", 1 << 14), ("dynamic_slice", 1 << 14)],
+)
+def test_is_small_looks_at_the_largest_array(operation, size):
+    program = "%0 = stablehlo.{} %a : (tensor<2xf32>, tensor<{}xf32>) -> tensor<f32>\n"
+    assert compiler.is_small(program.format(operation, size).encode())
+    assert not compiler.is_small(program.format(operation, size + 1).encode())
+    assert compiler.is_small(program.format("add", size + 1).encode())
 
 
 def test_options_reach_xla(device):

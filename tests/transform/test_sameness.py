@@ -1,6 +1,7 @@
 """Fresh functions that are provably the same share their traces; whatever could have changed is seen."""
 
 import functools
+import operator
 import types
 from typing import NamedTuple
 
@@ -87,6 +88,19 @@ def test_nothing_is_traced_again(name):
     assert compilations(program) == (0, 0)
 
 
+def test_modules_that_refer_to_each_other():
+    first, second = types.ModuleType("first"), types.ModuleType("second")
+    first.second, second.first, second.factor = second, first, 2.0
+
+    def program():
+        return float(cyxla.jit(lambda v: v * first.second.first.second.factor)(1.0))
+
+    assert program() == 2
+    assert compilations(program) == (0, 0)
+    second.factor = 3.0
+    assert program() == 3
+
+
 def test_structures_of_named_tuples_are_followed():
     def program():
         return lax.scan(lambda c, v: (Carry(c.total + v, v), None), Carry(0.0, 0.0), X)
@@ -131,6 +145,19 @@ def changes():
         lambda: lambda v: MODULE.function(v),
         lambda: setattr(MODULE, "function", lambda v: v * 7.0),
     )
+    yield "a closed-over module", lambda m=MODULE: lambda v: v * m.factor, lambda: setattr(MODULE, "factor", 77.0)
+    yield "a module in a default", lambda: lambda v, m=MODULE: v * m.factor, lambda: setattr(MODULE, "factor", 78.0)
+    yield (
+        "a module in a partial",
+        lambda: functools.partial(lambda m, v: v * m.factor, MODULE),
+        lambda: setattr(MODULE, "factor", 79.0),
+    )
+    yield "a module handed on", lambda: lambda v: read_factor(MODULE, v), lambda: setattr(MODULE, "factor", 80.0)
+    yield (
+        "an attribute by its name",
+        lambda: lambda v: v * operator.attrgetter("factor")(MODULE),
+        lambda: setattr(MODULE, "factor", 81.0),
+    )
     yield "a nonlocal", lambda: lambda v: v * cell, lambda: set_cell(cell + 1)
     yield "an object", lambda: lambda v: v * namespace.value, lambda: setattr(namespace, "value", 9.0)
     yield "a NumPy array", lambda: lambda v: v * array.sum(), lambda: array.__setitem__(0, 5.0)
@@ -151,6 +178,10 @@ def with_attribute(v):
 
 
 with_attribute.factor = 2.0
+
+
+def read_factor(module, v):
+    return v * module.factor
 
 
 def make_with_attribute():

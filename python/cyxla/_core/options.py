@@ -170,7 +170,7 @@ ROWS = (
     in_key("jax_ragged_dot_use_ragged_dot_instruction", True, "ragged_dot as one instruction."),
     in_key("jax_ragged_dot_use_gpu_pallas_triton_lowering", False, "ragged_dot as a Triton kernel."),
     number("jax_compiler_detailed_logging_min_ops", 10, "Size from which compilations are logged in detail."),
-    in_key("cyxla_native", False, "Small programs on CPU run in the calling thread, without PJRT."),
+    in_key("cyxla_native", True, "Small programs on CPU run in the calling thread, without PJRT."),
     # The persistent compilation cache
     on_off("jax_enable_compilation_cache", True, "Use the cache on disk where its directory is set."),
     text("jax_compilation_cache_dir", None, "Directory of the cache."),

@@ -50,6 +50,7 @@ class LoweringContext:
         result_attributes: Sequence[str] | None = None,
     ) -> str: ...
 
+def trace_table() -> dict[Any, Any]: ...
 def lower_module(
     closed: ClosedJaxpr,
     name: str,

@@ -42,6 +42,29 @@ _lock = threading.Lock()
 _machine: list = []
 
 
+def info():
+    """The CacheInfo of the directory; the bytes count what is there now, other processes' entries too."""
+    from cyxla._engine.caches import CacheInfo
+
+    entries = size = 0
+    if is_enabled():
+        with contextlib.suppress(OSError), os.scandir(options.compilation_cache_dir) as files:
+            for file in files:
+                if file.name.endswith(_SUFFIX):
+                    entries += 1
+                    size += file.stat().st_size
+    limit = options.compilation_cache_max_size
+    return CacheInfo(
+        entries,
+        limit if limit and limit > 0 else None,
+        size,
+        statistics.hits,
+        statistics.misses,
+        statistics.evictions,
+        "least recently used first",
+    )
+
+
 def is_enabled():
     """Whether compilations look into the cache."""
     return options.compilation_cache_dir is not None and options.enable_compilation_cache

@@ -1,11 +1,10 @@
 """StableHLO text in, loaded executables out.
 
 The policy on compile time: XLA:CPU spends most of a small program's compile time on setting up MLIR for its fusion
-emitters. Without them it compiles in half the time to the same results. But some programs then run slower (1000 steps
-of a scan over 1000 numbers 3 to 10 times, eight layers of norm, gelu and softmax on a million twice), and those of many
-matrix products compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other last
-bits, where the samplers of `random` promise jax's. So only small programs without these (see `is_small`) go without. What the user says, by
-`options` or by XLA_FLAGS, always wins.
+emitters. Without them it compiles in half the time to the same results, but not every program runs as fast then, and
+some compile slower; and tan, cbrt, float16 arithmetic and conversions to narrower floats come out with other last
+bits, where the samplers of `random` promise jax's. `is_small` is the rule, by what is in a program and by the size of
+its arrays; `python -m bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
 """
 
 import math
@@ -17,12 +16,24 @@ import time
 from . import cache
 from .options import options as runtime_options
 
-# Measured on 0.10, ms without the emitters and with: one product 25 and 39, five 37 and 55, eight 88 and 45.
-SMALL_PRODUCTS = 5
-# The lines of a program that runs as fast without the emitters on arrays of any size, and on small arrays.
-SMALL_LINES = 40
-SMALL_LINES_ON_SMALL_ARRAYS = 400
-SMALL_ARRAY = 16 * 1024
+# What a program may have at most, to compile faster without the emitters and run as fast: lines, and elements of its
+# largest array if it has an operation of a kind. Elementwise operations and those that move data by a fixed pattern are
+# good at any size. Measured on 0.10 (default and without): tanh(x @ x) of 32x32 compiles in 39 and 189 ms and runs in
+# 4.5 and 7.7 us; four blocks of norm, gelu and softmax of 8 numbers compile in 230 and 300 ms, of 16K in 147 and 388;
+# softmax of 256K numbers runs in 240 and 300 us; adding 8K numbers into 1000 takes 12 and 29 us; concatenating and
+# gathering a million is 1.1 to 5 times slower; 100 steps of a scan over 16K numbers 5 times.
+MAX_LINES = 400
+MAX_LINES_OF_LARGE = 200
+LARGE = 1 << 14
+MAX_PRODUCTS = 5
+MAX_REDUCTIONS = 4
+_LARGEST = (
+    (re.compile(rb"stablehlo\.(?:dot|convolution|scatter|select_and_scatter)"), 64),
+    (re.compile(rb"stablehlo\.reduce\b"), 4096),
+    (re.compile(rb"stablehlo\.(?:reduce_window|concatenate|gather|sort|dynamic_\w+|pad|fft|custom_call)\b"), LARGE),
+)
+_PRODUCT = re.compile(rb"stablehlo\.(?:dot|convolution)")
+_REDUCTION = re.compile(rb"stablehlo\.reduce\b")
 _SHAPE = re.compile(rb"tensor<((?:\d+x)+)")
 _OTHER_BITS = re.compile(rb"[<x]f(?:16|8E\w+|4E\w+)>|stablehlo\.(?:tan|cbrt)\b")
 
@@ -59,15 +70,14 @@ statistics = Statistics()
 def is_small(module_text):
     """Whether a module (bytes) compiles faster without XLA:CPU's fusion emitters, to the same speed and results."""
     lines = module_text.count(b"\n")
-    if lines > SMALL_LINES_ON_SMALL_ARRAYS or b"stablehlo.while" in module_text:
+    if lines > MAX_LINES or b"stablehlo.while" in module_text or _OTHER_BITS.search(module_text):
         return False
-    if _OTHER_BITS.search(module_text):
+    if len(_PRODUCT.findall(module_text)) > MAX_PRODUCTS or len(_REDUCTION.findall(module_text)) > MAX_REDUCTIONS:
         return False
-    if module_text.count(b"dot_general") + module_text.count(b"stablehlo.convolution") > SMALL_PRODUCTS:
+    largest = max((math.prod(map(int, s[:-1].split(b"x"))) for s in set(_SHAPE.findall(module_text))), default=1)
+    if largest > LARGE and lines > MAX_LINES_OF_LARGE:
         return False
-    return lines <= SMALL_LINES or not any(
-        math.prod(map(int, shape[:-1].split(b"x"))) > SMALL_ARRAY for shape in set(_SHAPE.findall(module_text))
-    )
+    return not any(largest > limit and pattern.search(module_text) for pattern, limit in _LARGEST)
 
 
 def _small_cpu_options(xla):

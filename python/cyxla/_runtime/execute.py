@@ -10,13 +10,15 @@ class Runner:
     """One executable on one device, ready to run.
 
     `execute(buffers) -> results` and `consume(results, handlers, False) -> list of buffers` are jaxlib's own
-    functions, for callers that make the two calls themselves; `run(buffers)` makes both.
+    functions, for callers that make the two calls themselves; `run(buffers)` makes both. `target` is what such callers
+    put arguments on the device with (`buffers.Target`).
     """
 
-    __slots__ = ("consume", "executable", "execute", "handlers", "run")
+    __slots__ = ("consume", "executable", "execute", "handlers", "run", "target")
 
-    def __init__(self, executable, handlers, consume):
+    def __init__(self, executable, handlers, consume, target):
         self.executable = executable
+        self.target = target
         self.execute = execute = executable.execute_sharded
         self.handlers = handlers
         self.consume = consume
@@ -25,10 +27,10 @@ class Runner:
 
 def prepare(executable, out_avals, device):
     """A Runner of an executable whose results have the given avals (anything with `shape` and `dtype`)."""
-    from . import xla
+    from . import buffers, xla
 
     handlers = [xla.result_handler(aval, device) for aval in out_avals]
-    return Runner(executable, handlers, xla.jaxlib.ExecuteResults.consume_with_handlers)
+    return Runner(executable, handlers, xla.jaxlib.ExecuteResults.consume_with_handlers, buffers.target(device))
 
 
 def run(executable, arguments, out_avals, device):

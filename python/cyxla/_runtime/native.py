@@ -32,6 +32,7 @@ module @self_test {
 
 _lock = threading.Lock()
 _verdict: str | None = None  # '': the test was passed
+_lapack_ready = False
 
 
 def prepare(loaded, device, avals_in, avals_out, *, enabled=True):
@@ -68,6 +69,8 @@ def _load(loaded, avals_in, avals_out):
         data = compiler.serialize(loaded)
     except xla.JaxRuntimeError as error:
         return f"cannot be serialized: {error}"
+    if b"lapack_" in data:
+        _register_lapack()
     program = native.load(data)
     if isinstance(program, str):
         return program
@@ -78,6 +81,25 @@ def _load(loaded, avals_in, avals_out):
             if shape != tuple(aval.shape) or size != aval.dtype.itemsize:
                 return f"takes or returns arrays of dtype {aval.dtype} in another form"
     return program
+
+
+def _register_lapack():
+    """Tells the loader where jaxlib's LAPACK kernels are."""
+    global _lapack_ready
+    if _lapack_ready:
+        return
+    from jaxlib import lapack
+
+    from cyxla._engine import native
+
+    from . import compiler
+
+    compiler.register_lapack()
+    for name, target, api_version in lapack.registrations()["cpu"]:
+        # 1: XLA's typed interface; the older ones have no calls of their own here.
+        if api_version == 1 and type(target).__name__ == "PyCapsule":
+            native.register_function(name, target)
+    _lapack_ready = True
 
 
 # XLA's numbers of dtypes (xla_data.proto) and their sizes in bytes.

@@ -3,10 +3,10 @@
 XLA converts them to a type that NumPy can be given, by a program for each type and shape.
 """
 
-import functools
-
 import ml_dtypes
 import numpy as np
+
+from cyxla._engine.caches import cached
 
 # The type, its name in StableHLO, and the name of one that holds all its values and can be read.
 _WIDER = {
@@ -23,7 +23,7 @@ def is_packed(dtype):
     return dtype in _WIDER
 
 
-@functools.lru_cache(maxsize=64)
+@cached("programs that widen narrow integers", 64)
 def _widening(shape, dtype, device):
     from . import buffers, compiler, execute
 

@@ -9,7 +9,6 @@ beside that module is looked for; nothing of the plugin's Python code runs. The 
 import importlib.machinery
 import importlib.util
 import os
-import pathlib
 import sys
 
 _found: dict | None = None
@@ -30,6 +29,9 @@ _PREFERENCE = ("tpu", "cuda", "rocm")
 
 def _namespace_folders():
     """The folders of the modules under `jax_plugins`, found on the path without importing one."""
+    # Loaded here, as it takes longer than the rest of an import of the package that has no plugins to look for.
+    import pathlib
+
     for entry in sys.path:
         root = pathlib.Path(entry or ".") / "jax_plugins"
         if root.is_dir():
@@ -39,6 +41,7 @@ def _namespace_folders():
 def _entry_point_folders():
     # importlib.metadata takes longer to load than the rest of this package.
     import importlib.metadata
+    import pathlib
 
     for point in importlib.metadata.entry_points(group="jax_plugins"):
         # find_spec on a dotted name would import its parents; the finder of each level does not.
@@ -86,9 +89,9 @@ def _discover():
     if "tpu" not in found:
         spec = importlib.util.find_spec("libtpu")
         if spec is not None and spec.origin:
-            library = pathlib.Path(spec.origin).parent / "libtpu.so"
-            if library.exists():
-                found["tpu"] = str(library)
+            library = os.path.join(os.path.dirname(spec.origin), "libtpu.so")
+            if os.path.exists(library):
+                found["tpu"] = library
     return found
 
 

@@ -1,7 +1,8 @@
 """How an array lies on devices: the base class, and the case of one device."""
 
 import abc
-import functools
+
+from cyxla._engine.caches import cached
 
 __all__ = ["Sharding", "SingleDeviceSharding"]
 
@@ -82,7 +83,7 @@ class Sharding(abc.ABC):
         )
 
 
-@functools.lru_cache(maxsize=256)
+@cached("memory kinds of devices", 256)
 def _default_memory_kind(device):
     return device.default_memory().kind
 
@@ -156,7 +157,7 @@ class SingleDeviceSharding(Sharding):
         return f"SingleDeviceSharding(device={self._device!r}, memory_kind={self.memory_kind})"
 
 
-@functools.lru_cache(maxsize=256)
+@cached("shardings of devices", 256)
 def single_device_sharding(device):
     """The SingleDeviceSharding of a device in its default memory; one object a device."""
     return SingleDeviceSharding(device)

@@ -40,14 +40,17 @@ class Program:
         )
         return text
 
-    def compile(self, device, *, committed=False, small=None, compiler_options=None):
+    def compile(self, device, *, committed=False, small=None, compiler_options=None, run_natively=None):
         """The program as an `Executable` on a device (None: the default device).
 
-        `small` says whether to use the options that halve XLA's fixed cost; None leaves it to the compiler's own rule.
+        `small=False` keeps it from being compiled by the options that halve XLA's fixed cost for small programs.
+        `run_natively` overrides the option `cyxla_native`: options are those of a thread, compilation may be another's.
         """
         from cyxla._runtime import backend, compiler, execute, native
 
         start = time.perf_counter()
+        if run_natively is None:
+            run_natively = config.cyxla_native
         target = device if device is not None else backend.default_device()
         loaded = compiler.compile(self.text, [target], compiler_options, small=small)
         runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
@@ -57,7 +60,7 @@ class Program:
             [aval.physical() for aval in (*(c.aval for c in self.constants), *self.avals_in)],
             [aval.physical() for aval in self.avals_out],
             # float0 results are made by the caller, from nothing.
-            enabled=config.cyxla_native and all(aval.dtype != float0 for aval in self.avals_out),
+            enabled=run_natively and all(aval.dtype != float0 for aval in self.avals_out),
         )
         dispatch.count("compilations", 1)
         dispatch.count("native", int(not isinstance(program, str)))

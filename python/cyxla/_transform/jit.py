@@ -5,8 +5,6 @@ The hit path is in `_engine/dispatch`: nothing here runs when a signature has be
 
 import inspect
 import time
-import weakref
-from types import MethodType
 
 from cyxla._engine import dispatch
 from cyxla._engine.array import typeof
@@ -16,7 +14,7 @@ from cyxla._engine.core import Primitive, Tracer, Zero, is_undefined_primal
 from cyxla._engine.dispatch import Entry, JitFunction
 from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
-from cyxla._transform import sameness, stages
+from cyxla._transform import caches, sameness, stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
 from cyxla._transform.compile import Program
 from cyxla._transform.jaxprs import (
@@ -27,7 +25,6 @@ from cyxla._transform.jaxprs import (
     spread,
     transpose_jaxpr,
 )
-from cyxla._transform.remembered import forget
 
 # -- the primitive
 
@@ -317,6 +314,12 @@ class JitSpec:
     # staged use
 
     def trace(self, jitted, args, kwargs):
+        _, avals, in_tree, static = self.flatten(jitted, args, kwargs)
+        entry = jitted.entry_for(avals, in_tree, static)
+        return stages.Traced(self, entry, in_tree, tuple(avals), static)
+
+    def flatten(self, jitted, args, kwargs):
+        """`(leaves, avals, in_tree, static)` of a call whose arguments may be `ShapeDtypeStruct`s."""
         static = None
         if self.static_argnums or self.static_argnames:
             args, kwargs, static = self.split(args, kwargs)
@@ -333,8 +336,7 @@ class JitSpec:
                     avals.append(typeof(leaf))
                 except TypeError:
                     self.reject(jitted, in_tree, leaves, leaf, static)
-        entry = jitted.entry_for(avals, in_tree, static)
-        return stages.Traced(self, entry, in_tree, tuple(avals), static)
+        return leaves, avals, in_tree, static
 
 
 def _trace_entry(jitted, leaves, in_tree, static):
@@ -358,31 +360,6 @@ def _closes_over_no_tracer(entry):
 
 
 dispatch.install_jit(jit_p, _trace_entry)
-
-# Functions jitted twice with equal options share their compiled programs.
-_entries = weakref.WeakKeyDictionary()
-
-
-def _shared_entries(fun, spec):
-    if isinstance(fun, MethodType):
-        return {}
-    try:
-        return _entries.setdefault(fun, {}).setdefault(spec.key(), {})
-    except TypeError:
-        return {}
-
-
-def clear_caches():
-    """Forgets all traces and compiled programs, of every function and of eager operations."""
-    from cyxla._engine.core import all_primitives
-
-    for by_options in list(_entries.values()):
-        for entries in by_options.values():
-            entries.clear()
-    forget()
-    for primitive in all_primitives().values():
-        primitive.eager_cache.clear()
-    dispatch.forget_last_calls()
 
 
 def jit(
@@ -440,4 +417,8 @@ def jit(
         compiler_options,
     )
     simple = not (spec.static_argnums or spec.static_argnames)
-    return JitFunction(fun, spec, _shared_entries(fun, spec), simple)
+    entries = caches.shared_entries(fun, spec.key())
+    jitted = JitFunction(fun, spec, {} if entries is None else entries, simple)
+    if entries is None:
+        caches.own_entries(jitted)
+    return jitted

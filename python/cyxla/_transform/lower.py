@@ -3,6 +3,7 @@
 import re
 
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var
+from cyxla._engine.lowering import trace_table
 from cyxla._transform.jit import jit_p
 
 
@@ -11,7 +12,7 @@ def lower_fun(function, multiple_results=False):
 
     The trace is cached by operand avals and params, so the function must be pure.
     """
-    cache = {}
+    cache = trace_table()
 
     def rule(ctx, *names, **params):
         try:
@@ -24,8 +25,6 @@ def lower_fun(function, multiple_results=False):
             out = function(*args, **params)
             return list(out) if multiple_results else [out]
 
-        if len(cache) > 1024:
-            cache.clear()
         return ctx.inline_function(
             flat, names, ctx.avals_in, multiple_results=multiple_results, cache=None if key is None else cache, key=key
         )

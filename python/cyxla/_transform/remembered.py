@@ -2,11 +2,15 @@
 
 import weakref
 
+from cyxla._engine.caches import keep, register_tables
 from cyxla._engine.config import epoch
 from cyxla._engine.core import Tracer
 from cyxla._transform import sameness
 
+# Traces of one function.
+TRACE_BOUND = 1024
 _traces = weakref.WeakKeyDictionary()
+register_tables("traces of functions", TRACE_BOUND, lambda: list(_traces.values()))
 
 
 def _closes_over_no_tracer(traced):
@@ -30,11 +34,5 @@ def remembered(fun, in_tree, key, trace, static=()):
     if found is None:
         found = sameness.shared(fun, in_tree, key, trace, _closes_over_no_tracer, static)
         if _closes_over_no_tracer(found):
-            known[key] = found
+            keep(known, key, found, TRACE_BOUND, "traces of functions")
     return found
-
-
-def forget():
-    """Forgets all of them."""
-    _traces.clear()
-    sameness.traces.clear()

@@ -22,6 +22,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 import numpy as np
 
 from cyxla._engine.array import ArrayImpl
+from cyxla._engine.caches import CacheInfo, cached, register
 from cyxla._engine.core import Primitive
 from cyxla._engine.dispatch import JitFunction
 
@@ -66,7 +67,7 @@ _PURE_NUMPY = frozenset(
     sort squeeze stack std sum swapaxes tile transpose triu tril vstack where zeros zeros_like
     """.split()  # noqa: SIM905
 )
-_LIBRARIES = ("cyxla", "numpy", "ml_dtypes", "builtins", "math", "operator", "functools", "enum")
+_LIBRARIES = ("cyxla", "numpy", "ml_dtypes", "math", "operator", "functools")
 _IMMUTABLE = (int, bool, str, bytes, type(None), type(...), np.dtype)
 
 
@@ -102,7 +103,7 @@ class _Reads:
                 self._add(const, cells, names, attributes)
 
 
-@functools.lru_cache(maxsize=4096)
+@cached("what code reads", 4096)
 def _reads_of(code_id, holder):
     """The reads of a code object, or why they do not tell; by identity, as equality of code objects compares them."""
     try:
@@ -129,11 +130,22 @@ class _Holder:
 class _Key:
     """Builds the key of one function: what it reads, with `held`, the objects in it that are known by identity."""
 
-    __slots__ = ("held", "inside")
-
     def __init__(self):
         self.held = []
         self.inside = {}  # functions being looked at, for recursive ones
+        # Modules and the attributes that any of the functions names: which one reads which is not followed.
+        self.modules = {}
+        self.attributes = set()
+
+    def build(self, x):
+        """The key of a value, with what is read of all modules that it refers to."""
+        key = self.value(x)
+        while True:
+            extent = len(self.modules), len(self.attributes)
+            attributes = sorted(self.attributes)
+            modules = tuple([self.module(m, attributes) for m in list(self.modules.values())])
+            if extent == (len(self.modules), len(self.attributes)):
+                return key, modules
 
     def identity(self, x):
         self.held.append(x)
@@ -142,36 +154,40 @@ class _Key:
     def function(self, fun):
         known = self.inside.get(id(fun))
         if known is not None:
-            return "recursive", known
+            return "function", known
         self.inside[id(fun)] = len(self.inside)
         code = fun.__code__
-        cells = tuple(self.cell(c) for c in fun.__closure__) if fun.__closure__ else ()
-        defaults = tuple(map(self.value, fun.__defaults__)) if fun.__defaults__ else ()
-        kwdefaults = tuple((k, self.value(v)) for k, v in fun.__kwdefaults__.items()) if fun.__kwdefaults__ else ()
+        cells = tuple(map(self.cell, fun.__closure__ or ()))
+        defaults = tuple(map(self.value, fun.__defaults__ or ()))
+        kwdefaults = tuple([(k, self.value(v)) for k, v in (fun.__kwdefaults__ or {}).items()])
         extra = fun.__dict__
         wrapped = self.value(extra["__wrapped__"]) if "__wrapped__" in extra else None
         if len(extra) > (wrapped is not None):
             raise NotProvable(f"{fun.__qualname__} has attributes")
-        if _root(fun.__module__) == "cyxla":
-            # What the library's own functions read of their modules does not change.
-            return "function", self.identity(code), cells, defaults, kwdefaults, wrapped
+        # What the library's own functions read of their modules does not change.
+        read = () if _root(fun.__module__) == "cyxla" else self.names(code, fun)
+        return "function", self.identity(code), cells, defaults, kwdefaults, read, wrapped
+
+    def names(self, code, fun):
+        """The values of the globals and builtins that a function names."""
         reads = _reads_of(id(code), _Holder(code))
         if isinstance(reads, str):
             raise NotProvable(f"{fun.__qualname__}: {reads}")
+        self.attributes.update(reads.attributes)
         read = []
         scope, basics = fun.__globals__, fun.__builtins__
         for name in reads.names:
             if name in scope:
-                read.append(self.value(scope[name], reads.attributes))
+                read.append(self.value(scope[name]))
+                continue
+            value = basics.get(name)
+            if value is None:
+                read.append("missing")  # which raises, or did when it was traced
+            elif _is_among(value, _PURE_BUILTINS):
+                read.append(id(value))
             else:
-                value = basics.get(name)
-                if value is None:
-                    read.append("missing")  # which raises, or did when it was traced
-                elif _is_among(value, _PURE_BUILTINS):
-                    read.append(id(value))
-                else:
-                    raise NotProvable(f"it uses {name}")
-        return "function", self.identity(code), cells, defaults, kwdefaults, tuple(read), wrapped
+                raise NotProvable(f"it uses {name}")
+        return tuple(read)
 
     def cell(self, cell):
         try:
@@ -179,7 +195,7 @@ class _Key:
         except ValueError:
             return "empty"
 
-    def value(self, x, attributes=()):
+    def value(self, x):
         kind = type(x)
         if kind in _IMMUTABLE:
             return kind, x
@@ -194,35 +210,24 @@ class _Key:
         if kind is FunctionType:
             return self.function(x)
         if kind is ModuleType:
-            return self.module(x, attributes)
+            self.modules[id(x)] = x
+            return "module", self.identity(x)
         if isinstance(x, np.generic):
             if kind.__module__ not in ("numpy", "ml_dtypes"):
                 raise NotProvable(f"{x!r:.50} is a scalar of its own kind")
             return kind, x.dtype, x.tobytes()
-        if kind is BuiltinFunctionType:
-            if _is_among(x, _PURE_BUILTINS) or any(vars(m).get(x.__name__) is x for m in _PURE_MODULES):
-                return "builtin", self.identity(x)
-        elif kind is functools.partial:
+        if kind is functools.partial:
             if not x.__dict__:
-                keywords = tuple((k, self.value(v)) for k, v in x.keywords.items())
+                keywords = tuple([(k, self.value(v)) for k, v in x.keywords.items()])
                 return kind, self.value(x.func), tuple(map(self.value, x.args)), keywords
-        elif isinstance(x, np.ufunc) or kind is Primitive:
-            return "operation", self.identity(x)
         elif kind is JitFunction:
             return "jit", self.value(x.__wrapped__), x.spec.key()
-        elif isinstance(x, type):
-            if _root(x.__module__) in _LIBRARIES or _is_plain_type(x):
-                return "type", self.identity(x)
-        elif isinstance(x, enum.Enum):
-            if _root(kind.__module__) in _LIBRARIES:
-                return "member", self.identity(x)
-        elif kind.__module__ == "cyxla._engine.ufunc":
-            return "operation", self.identity(x)
-        elif kind.__module__ == "numpy" and callable(x) and _is_among(x, _PURE_NUMPY):
-            return "numpy", self.identity(x)
+        elif _is_known(x, kind):
+            return "known", self.identity(x)
         raise NotProvable(f"it reads {x!r:.50} of type {kind.__name__}")
 
     def module(self, module, attributes):
+        """What is read of a module, by any of the functions."""
         scope = vars(module)
         root = _root(module.__name__)
         if root not in _LIBRARIES and "__getattr__" in scope:
@@ -230,17 +235,26 @@ class _Key:
         found = []
         for name in attributes:
             x = scope.get(name, self)
-            if x is self:
-                continue
-            if type(x) is ModuleType:
-                found.append((name, self.module(x, attributes)))
-            elif root == "cyxla":
-                found.append((name, self.identity(x)))
-            elif root == "numpy":
-                found.append((name, id(x) if _is_among(x, _PURE_NUMPY) else self.value(x)))
-            else:
-                found.append((name, self.value(x)))
-        return "module", self.identity(module), tuple(found)
+            if x is not self:
+                # Whatever the library defines is a function of its arguments; it may have been replaced.
+                plain = root == "cyxla" and type(x) is not ModuleType
+                found.append((name, self.identity(x) if plain else self.value(x)))
+        return id(module), tuple(found)
+
+
+def _is_known(x, kind):
+    """Whether a value is a function of its arguments, or a type or constant, that does not change."""
+    if kind is BuiltinFunctionType:
+        return _is_among(x, _PURE_BUILTINS) or any(vars(m).get(x.__name__) is x for m in _PURE_MODULES)
+    if isinstance(x, type):
+        if _is_among(x, _PURE_BUILTINS) or x is functools.partial or _is_plain_type(x):
+            return True
+        return issubclass(x, (np.generic, np.ndarray, np.dtype)) and _root(x.__module__) in ("numpy", "ml_dtypes")
+    if isinstance(x, enum.Enum):
+        return _root(kind.__module__) == "cyxla"
+    if isinstance(x, np.ufunc) or kind is Primitive or kind.__module__ == "cyxla._engine.ufunc":
+        return True
+    return kind.__module__ == "numpy" and _is_among(x, _PURE_NUMPY)
 
 
 def _is_among(x, known):
@@ -259,7 +273,7 @@ _NAMEDTUPLE = frozenset(vars(namedtuple("_Sample", ""))) | {"__annotate_func__",
 _NAMEDTUPLE |= {"__annotations_cache__", "__static_attributes__", "__firstlineno__"}
 
 
-@functools.lru_cache(maxsize=1024)
+@cached("plain structures of arguments", 1024)
 def is_plain(tree):
     """Whether arguments of a structure have no methods or class attributes of the user's, which could change."""
     node = tree.node_data()
@@ -283,7 +297,7 @@ def function_key(fun):
         return None
     key = _Key()
     try:
-        return key.value(fun), key.held
+        return key.build(fun), key.held
     except NotProvable:
         return None
 
@@ -325,15 +339,27 @@ class SharedTraces:
             self.entries.clear()
             self.bytes = 0
 
+    def report(self):
+        return CacheInfo(
+            len(self.entries),
+            self.max_entries,
+            self.bytes,
+            self.hits,
+            self.misses,
+            self.evictions,
+            f"least recently used first, also when they hold {self.max_bytes >> 20} MiB of arrays",
+        )
+
 
 traces = SharedTraces()
+register("traces of functions that are the same", traces.report, traces.clear)
 
 
 def _are_provable(values):
     key = _Key()
     try:
         for value in values:
-            key.value(value)
+            key.build(value)
     except NotProvable:
         return False
     return True

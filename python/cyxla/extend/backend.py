@@ -30,11 +30,43 @@ def backend_xla_version(platform=None):
     return version if isinstance(version, int) else None
 
 
-def clear_backends(_crash=False):
-    """Drops every client, and the programs compiled for it, so that the next use starts afresh."""
-    from cyxla._transform.jit import clear_caches
+def register_backend_factory(
+    name, factory, *, priority=0, fail_quietly=True, experimental=False, make_topology=None, c_api=None
+):
+    """Makes a function without arguments give the client of a platform.
+
+    Args:
+      name: the platform.
+      factory: returns jaxlib's client.
+      priority: where positive, the platform is the default one if it starts, before those of lower priority.
+      fail_quietly, experimental, make_topology, c_api: accepted; a platform that nobody asked for by its name always
+        fails quietly.
+
+    Raises RuntimeError when the platform has started already.
+    """
+    _backend.register_factory(name, factory, priority)
+
+
+_caches: list = []
+
+
+def register_backend_cache(cache, for_what):
+    """Has `cache.cache_clear()` called whenever the clients are dropped."""
+    _caches.append(cache)
+
+
+def clear_in_memory_compilation_cache():
+    """Drops every program compiled so far; they are compiled again when needed."""
+    from cyxla._transform.caches import clear_caches
 
     clear_caches()
+
+
+def clear_backends(_crash=False):
+    """Drops every client, and the programs compiled for it, so that the next use starts afresh."""
+    clear_in_memory_compilation_cache()
+    for cache in _caches:
+        cache.cache_clear()
     _backend.clear_backends()
 
 

@@ -275,8 +275,8 @@ def ir_attribute(val):
     if isinstance(val, dict):
         return ir.DictAttr.get({name: ir_attribute(x) for name, x in val.items()})
     raise TypeError(
-        f"{val!r:.200} of type {type(val).__name__} cannot be an attribute; numbers, strings, dtypes, arrays, and lists and "
-        "dicts of those can"
+        f"{val!r:.200} of type {type(val).__name__} cannot be an attribute; numbers, strings, dtypes, arrays, and "
+        "lists and dicts of those can"
     )
 
 
@@ -496,8 +496,8 @@ def _checked_results(primitive, results, avals_out):
     given, wanted = [str(v.type) for v in results], [str(ir.Type.parse(a.mlir)) for a in avals_out]
     if given != wanted:
         raise TypeError(
-            f"the lowering rule of {primitive} returned values of types {', '.join(given) or 'none'}; abstract evaluation "
-            f"says {', '.join(wanted) or 'none'}"
+            f"the lowering rule of {primitive} returned values of types {', '.join(given) or 'none'}; abstract "
+            f"evaluation says {', '.join(wanted) or 'none'}"
         )
     return results
 
@@ -564,4 +564,6 @@ def register_lowering(prim, rule, platform=None, inline=True, cacheable=True):
             raise ValueError(f"the lowering of {prim} is built in; it can be replaced on all platforms together only")
         prim.lower = _ByPlatform(prim, previous)
         prim.lower.rules[platform] = lower
+    # A kernel of the engine would not know of the rule.
+    prim.host = False
     prim.forget_programs()

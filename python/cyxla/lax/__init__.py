@@ -67,12 +67,9 @@ from cyxla.lax.gather_scatter import (
     scatter_apply, scatter_max, scatter_max_p, scatter_min, scatter_min_p, scatter_mul, scatter_mul_p, scatter_p,
     scatter_sub, scatter_sub_p, ScatterDimensionNumbers,
 )  # fmt: skip
-from cyxla.lax.approximate import approx_max_k, approx_min_k, approx_top_k_p
 from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
-from cyxla.lax.ragged import ragged_dot, ragged_dot_general, RaggedDotDimensionNumbers
-from cyxla.lax.scaled import scaled_dot
 from cyxla.lax.convolution import (
     conv, conv_dimension_numbers, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_p,
     conv_general_dilated_patches, conv_general_permutations, conv_general_shape_tuple, conv_shape_tuple,
@@ -90,8 +87,31 @@ from cyxla.lax.parallel import (
     pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
 )  # fmt: skip
 from cyxla.lax.composite import composite
-from cyxla.lax.staging import (
-    after_all, after_all_p, create_token, create_token_p, dce_sink, dce_sink_p, stage, stage_p,
-)  # fmt: skip
 from cyxla._transform.transfer import device_put_p
-from cyxla.lax import linalg
+
+# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
+# module would then take.
+_LATER = {
+    "approximate": "approx_max_k approx_min_k approx_top_k_p",
+    "ragged": "ragged_dot ragged_dot_general RaggedDotDimensionNumbers",
+    "scaled": "scaled_dot",
+    "staging": "after_all after_all_p create_token create_token_p dce_sink dce_sink_p stage stage_p",
+}
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
+
+
+def __getattr__(name):
+    import importlib
+
+    if name == "linalg":
+        return importlib.import_module("cyxla.lax.linalg")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"cyxla.lax.{module}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_MODULE_OF, "linalg"})

@@ -7,6 +7,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array, asarray, literal
 from cyxla._engine.aval import shaped_array
+from cyxla._engine.caches import keep, register_tables
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.dtypes import code_dtype, dtype_code, dtype_table
 from cyxla._engine.staging import trace_flat
@@ -329,9 +330,18 @@ def inline(ctx, function, names, avals, cache):
     )
 
 
-def region(ctx, function, avals, cache):
-    """The text of a region that computes a function of arrays with a list of results; `cache` as for `inline`."""
-    closed = cache.get(avals)
+_regions = {}
+_REGIONS_BOUND = 1024
+register_tables("regions of programs", _REGIONS_BOUND, lambda: [_regions])
+
+
+def region(ctx, function, avals, key):
+    """The text of a region that computes a function of arrays with a list of results.
+
+    Functions of equal (hashable) keys are traced once for the same avals.
+    """
+    closed = _regions.get((key, avals))
     if closed is None:
-        closed = cache[avals] = ClosedJaxpr(*trace_flat(lambda args: list(function(*args)), avals))
+        closed = ClosedJaxpr(*trace_flat(lambda args: list(function(*args)), avals))
+        keep(_regions, (key, avals), closed, _REGIONS_BOUND, "regions of programs")
     return ctx.region(closed)

@@ -7,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
+from cyxla._engine.caches import cached
 from cyxla._engine.core import ClosedJaxpr, Primitive, Zero
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.dtypes import dtype_code
@@ -67,19 +68,12 @@ def _approx_abstract(
     return [out, shaped_array(out.shape, _INT32, x.weak_type)]
 
 
-_comparators = {}
-
-
+@cached("comparators of approx_max_k", 64)
 def _comparator(aval, is_max_k):
     """Which of two elements comes first; their positions do not count."""
-    key = aval.code, is_max_k
-    if key not in _comparators:
-        element, place = shaped_array((), aval.code, False), shaped_array((), _INT32, False)
-        comes_first = lax.gt if is_max_k else lax.lt
-        _comparators[key] = ClosedJaxpr(
-            *trace_flat(lambda args: [comes_first(*args[:2])], [element, element, place, place])
-        )
-    return _comparators[key]
+    element, place = shaped_array((), aval.code, False), shaped_array((), _INT32, False)
+    comes_first = lax.gt if is_max_k else lax.lt
+    return ClosedJaxpr(*trace_flat(lambda args: [comes_first(*args[:2])], [element, element, place, place]))
 
 
 def _approx_lower(
@@ -89,7 +83,7 @@ def _approx_lower(
     element, place = shaped_array((), aval.code, False), shaped_array((), _INT32, False)
     places = shaped_array(aval.shape, _INT32, False)
     hint = f"top_k_{'gt' if is_max_k else 'lt'}_{dtype_name(aval)}_comparator"
-    comparator = private_function(ctx, _comparator(aval, is_max_k), hint)
+    comparator = private_function(ctx, _comparator(element, is_max_k), hint)
     worst = ctx.constant(-np.inf if is_max_k else np.inf, element)
     nowhere = ctx.constant(-1, place)
     positions = ctx.op(f"stablehlo.iota dim = {reduction_dimension} : {places.mlir}")

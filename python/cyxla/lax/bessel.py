@@ -6,6 +6,7 @@ from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import dtype_code
+from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import inline, scalar_like
 
@@ -50,7 +51,7 @@ def _i0e(x):
 
 def in_single_precision(function):
     """Lowering of an elementwise function of floats; half precision is computed in single."""
-    traces = {}
+    traces = trace_table()
 
     def widened(*operands):
         dtype = operands[0].dtype

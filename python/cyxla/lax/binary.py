@@ -8,6 +8,7 @@ part of the result's tangent. Special functions are in special.py.
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive, UndefinedPrimal
+from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import (
     all_weak,
@@ -63,11 +64,11 @@ def _add_transpose(ct, x, y):
     return [unbroadcast(ct, x.aval) if undefined(x) else None, unbroadcast(ct, y.aval) if undefined(y) else None]
 
 
-add_p = _row("add", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose)
+add_p = _row("add", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose, host=True)
 add = StrictOp(add_p, "add", "Elementwise sum.")
 
 # What differentiation adds tangents and cotangents with; apart from its name the same operation.
-add_any_p = _row("add_any", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose)
+add_any_p = _row("add_any", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose, host=True)
 add_any = StrictOp(add_any_p, "add_any", "Elementwise sum of tangents or cotangents.")
 
 
@@ -84,6 +85,7 @@ sub_p = _row(
     "stablehlo.subtract",
     (_sum_jvp, lambda t, ans, x, y: like_output(lax.neg(t), ans)),
     transpose=_sub_transpose,
+    host=True,
 )
 sub = StrictOp(sub_p, "sub", "Elementwise difference.")
 
@@ -100,6 +102,7 @@ mul_p = _row(
     "stablehlo.multiply",
     (lambda t, ans, x, y: lax.mul(t, y), lambda t, ans, x, y: lax.mul(x, t)),
     transpose=_mul_transpose,
+    host=True,
 )
 
 
@@ -124,6 +127,7 @@ div_p = _row(
         lambda t, ans, x, y: lax.mul(lax.mul(lax.neg(t), x), lax.integer_pow(y, -2)),
     ),
     transpose=lambda ct, x, y: [unbroadcast(lax.div(ct, y), x.aval), None],
+    host=True,
 )
 div = StrictOp(div_p, "div", "Elementwise quotient; of integers, rounded towards zero.")
 
@@ -138,6 +142,7 @@ rem_p = _row(
     "iuf",
     "stablehlo.remainder",
     (_sum_jvp, lambda t, ans, x, y: lax.mul(lax.neg(t), _truncated_quotient(x, y))),
+    host=True,
 )
 rem = StrictOp(rem_p, "rem", "Elementwise remainder of the division that rounds towards zero; has the sign of x.")
 
@@ -217,7 +222,7 @@ def _lexicographic(direction):
 
 
 def _extremum_lower(operation, direction):
-    choose, traces = _lexicographic(direction), {}
+    choose, traces = _lexicographic(direction), trace_table()
 
     def rule(ctx, x, y):
         x, y = broadcast_names(ctx, (x, y))
@@ -245,6 +250,7 @@ max_p = _row(
     "biufc",
     _extremum_lower("stablehlo.maximum", lambda x, y: lax.gt(x, y)),
     (_extremum_jvp(0), _extremum_jvp(1)),
+    host=True,
 )
 max = StrictOp(max_p, "max", "Elementwise maximum; NaN if either is NaN. Complex numbers compare by real part first.")
 
@@ -253,6 +259,7 @@ min_p = _row(
     "biufc",
     _extremum_lower("stablehlo.minimum", lambda x, y: lax.lt(x, y)),
     (_extremum_jvp(0), _extremum_jvp(1)),
+    host=True,
 )
 min = StrictOp(min_p, "min", "Elementwise minimum; NaN if either is NaN. Complex numbers compare by real part first.")
 
@@ -322,6 +329,7 @@ complex_p = Primitive(
         lambda t, ans, x, y: like_output(lax.complex(scalar_like(t, 0), t), ans),
     ),
     transpose=_complex_transpose,
+    host=True,
 )
 complex_p.batch = batch_nary(complex_p)
 
@@ -338,24 +346,24 @@ def complex(x, y):
 
 # ---- bits
 
-and_p = _row("and", "biu", "stablehlo.and")
+and_p = _row("and", "biu", "stablehlo.and", host=True)
 bitwise_and = StrictOp(and_p, "bitwise_and", "Elementwise and of bits; logical and of bools.")
 
-or_p = _row("or", "biu", "stablehlo.or")
+or_p = _row("or", "biu", "stablehlo.or", host=True)
 bitwise_or = StrictOp(or_p, "bitwise_or", "Elementwise or of bits; logical or of bools.")
 
-xor_p = _row("xor", "biu", "stablehlo.xor")
+xor_p = _row("xor", "biu", "stablehlo.xor", host=True)
 bitwise_xor = StrictOp(xor_p, "bitwise_xor", "Elementwise exclusive or of bits; of bools, whether they differ.")
 
-shift_left_p = _row("shift_left", "iu", "stablehlo.shift_left")
+shift_left_p = _row("shift_left", "iu", "stablehlo.shift_left", host=True)
 shift_left = StrictOp(shift_left_p, "shift_left", "Elementwise shift to the left by y bits.")
 
-shift_right_arithmetic_p = _row("shift_right_arithmetic", "iu", "stablehlo.shift_right_arithmetic")
+shift_right_arithmetic_p = _row("shift_right_arithmetic", "iu", "stablehlo.shift_right_arithmetic", host=True)
 shift_right_arithmetic = StrictOp(
     shift_right_arithmetic_p, "shift_right_arithmetic", "Elementwise shift to the right by y bits that keeps the sign."
 )
 
-shift_right_logical_p = _row("shift_right_logical", "iu", "stablehlo.shift_right_logical")
+shift_right_logical_p = _row("shift_right_logical", "iu", "stablehlo.shift_right_logical", host=True)
 shift_right_logical = StrictOp(
     shift_right_logical_p, "shift_right_logical", "Elementwise shift to the right by y bits that fills up with zeros."
 )
@@ -376,7 +384,7 @@ def _comparison(name, accepts, direction, total_order=False):
             compare = "TOTALORDER"
         return ctx.op(f"stablehlo.compare {direction}, {x}, {y}, {compare} : ({aval.mlir}, {aval.mlir}) -> {out.mlir}")
 
-    return Primitive(name, kind="compare", accepts=accepts, lower=rule, differentiable=False)
+    return Primitive(name, kind="compare", accepts=accepts, lower=rule, differentiable=False, host=not total_order)
 
 
 eq_p = _comparison("eq", "biufce", "EQ")

@@ -9,6 +9,7 @@ import numpy as np
 from cyxla._core.errors import UnexpectedTracerError
 from cyxla._engine.autodiff import jvp_flat
 from cyxla._engine.aval import shaped_array
+from cyxla._engine.caches import keep
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Primitive, Tracer, Zero, aval_to_tangent, eval_jaxpr
 from cyxla._engine.dtypes import dtype_code
@@ -202,7 +203,8 @@ def composite(decomposition, name, version=0):
             found = trace(in_tree, avals, attributes)
         else:
             if found is None:
-                found = traces[key] = trace(in_tree, avals, attributes)
+                found = trace(in_tree, avals, attributes)
+                keep(traces, key, found, 1024, "composites")
         closed, out_tree = found
         outs = composite_p.bind(*leaves, jaxpr=closed, name=str(name), version=version, attributes=listed)
         return tree_unflatten(out_tree, outs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import ml_dtypes
 
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.aval import shaped_array
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
 from cyxla.lax._util import as_operand, bits_of, kind_of, short
@@ -92,7 +92,7 @@ def _dot_general_abstract(lhs, rhs, *, dimension_numbers, precision, preferred_e
     return shaped_array(shape, code, weak)
 
 
-@lru_cache(maxsize=64)
+@cached("ranks of dtypes", 64)
 def _rank_of(code: int) -> tuple:
     """Where a dtype stands when factors of two dtypes meet: the greater one is the dtype of the product."""
     aval = shaped_array((), code, False)

@@ -68,6 +68,7 @@ convert_element_type_p = Primitive(
     lower=_convert_lower,
     jvps=(_convert_jvp,),
     transpose=_convert_transpose,
+    host=True,
 )
 convert_element_type_p.batch = batch_unary(convert_element_type_p)
 
@@ -140,6 +141,7 @@ bitcast_convert_type_p = Primitive(
     ),
     differentiable=False,
     batch=_bitcast_batch,
+    host=True,
 )
 
 
@@ -200,7 +202,7 @@ def _same(ctx, x):
 
 
 def _identity(name, **rules):
-    prim = Primitive(name, abstract=lambda x: x, lower=_same, **rules)
+    prim = Primitive(name, abstract=lambda x: x, lower=_same, host=True, **rules)
     prim.batch = batch_unary(prim)
     return prim
 

@@ -29,6 +29,7 @@ iota_p = Primitive(
         f"stablehlo.iota dim = {dimension} : {ctx.avals_out[0].mlir}"
     ),
     differentiable=False,
+    host=True,
 )
 
 
@@ -124,6 +125,7 @@ empty_p = Primitive(
     abstract=_empty_abstract,
     lower=lambda ctx, shape, dtype, out_sharding=None: ctx.constant(0, ctx.avals_out[0]),
     differentiable=False,
+    host=True,
 )
 
 

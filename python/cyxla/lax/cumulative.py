@@ -12,8 +12,6 @@ from cyxla.lax.reduction import highest, lowest
 
 
 def _cumulative(name, accepts, combine, identity, **rules):
-    traces = {}
-
     def abstract(x, axis, reverse):
         check_kind(name, x, accepts)
         check_axes(name, "axis", (axis,), x.shape)
@@ -25,7 +23,7 @@ def _cumulative(name, accepts, combine, identity, **rules):
         if not aval.size:
             return x
         element = shaped_array((), aval.code, False)
-        body = region(ctx, lambda a, b: [combine(a, b)], (element, element), traces)
+        body = region(ctx, lambda a, b: [combine(a, b)], (element, element), name)
         ones = ", ".join("1" for _ in aval.shape)
         window = ", ".join(str(n if d == axis else 1) for d, n in enumerate(aval.shape))
         reach = aval.shape[axis] - 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from cyxla import lax
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.autodiff import jvp_flat
 from cyxla._engine.aval import shaped_array
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero, eval_jaxpr
 from cyxla.lax._util import (
     BOOL,
@@ -363,6 +363,7 @@ gather_p = Primitive(
     jvps=(_gather_jvp, None),
     transpose=_gather_transpose,
     batch=_gather_batch,
+    host=True,
 )
 
 NAN = math.nan
@@ -478,7 +479,7 @@ def _window_sizes(rank: int, updates_shape, numbers: ScatterDimensionNumbers) ->
     return tuple(1 if d in dropped else next(sizes) for d in range(rank))
 
 
-@lru_cache(maxsize=4096)
+@cached("checked scatters", 4096)
 def _check_scatter(name: str, operand, indices, updates, numbers: ScatterDimensionNumbers):
     check_same_dtype(name, (operand, updates))
     window, inserted, _, batching, _ = numbers
@@ -795,7 +796,7 @@ def _scatter_primitive(name: str, combine: str | None, jvp, transpose):
     def abstract(operand, indices, updates, *, dimension_numbers, **_):
         return _check_scatter(function, operand, indices, updates, dimension_numbers)
 
-    primitive = Primitive(name, abstract=abstract, lower=_scatter_lower(combine), transpose=transpose)
+    primitive = Primitive(name, abstract=abstract, lower=_scatter_lower(combine), transpose=transpose, host=True)
     primitive.jvp = jvp(primitive)
     primitive.batch = _scatter_batch(primitive)
     return primitive
@@ -811,7 +812,7 @@ scatter_max_p = _scatter_primitive("scatter-max", "stablehlo.maximum", _scatter_
 scatter_p = _scatter_primitive("scatter", None, lambda _: _scatter_jvp, _scatter_transpose)
 
 
-@lru_cache(maxsize=256)
+@cached("combiners of scatters", 256)
 def _combiner(combine: str, code: int):
     """The scalar program of a combiner, which the equation shows as its ``update_jaxpr``."""
     from cyxla._transform.jaxprs import trace_to_jaxpr

@@ -78,6 +78,7 @@ concatenate_p = Primitive(
     linear=True,
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
+    host=True,
 )
 
 
@@ -159,7 +160,13 @@ def _pad_batch(args, dims, padding_config):
 
 
 pad_p = Primitive(
-    "pad", abstract=_pad_abstract, lower=_pad_lower, linear=True, transpose=_pad_transpose, batch=_pad_batch
+    "pad",
+    abstract=_pad_abstract,
+    lower=_pad_lower,
+    linear=True,
+    transpose=_pad_transpose,
+    batch=_pad_batch,
+    host=True,
 )
 
 
@@ -209,6 +216,7 @@ stack_p = Primitive(
     linear=True,
     transpose=lambda ct, *operands, axis: lax.unstack(ct, axis),
     batch=_stack_batch,
+    host=True,
 )
 
 
@@ -263,6 +271,7 @@ unstack_p = Primitive(
     linear=True,
     transpose=lambda cts, x, axis: [lax.stack(_filled(cts), axis)],
     batch=_unstack_batch,
+    host=True,
 )
 
 
@@ -313,6 +322,7 @@ split_p = Primitive(
     linear=True,
     transpose=lambda cts, x, sizes, axis: [lax.concatenate(_filled(cts), axis)],
     batch=_split_batch,
+    host=True,
 )
 
 
@@ -362,6 +372,7 @@ tile_p = Primitive(
         tile_p.bind(args[0], reps=(*reps[: dims[0]], 1, *reps[dims[0] :])),
         dims[0],
     ),
+    host=True,
 )
 
 

@@ -76,7 +76,6 @@ def _extreme(dtype, sign):
 
 def _reduction(name, operation, identity, accepts, choose=None, **rules):
     """`choose` spells the operation out for complex numbers, where StableHLO has none."""
-    traces = {}
 
     def abstract(x, axes, out_sharding=None):
         check_kind(name, x, accepts)
@@ -88,7 +87,7 @@ def _reduction(name, operation, identity, accepts, choose=None, **rules):
         element = shaped_array((), aval.code, False)
         init = ctx.constant(identity(aval.dtype), element)
         if choose is not None and is_complex(aval):
-            body = region(ctx, lambda a, b: [choose(a, b)], (element, element), traces)
+            body = region(ctx, lambda a, b: [choose(a, b)], (element, element), name)
             return ctx.op(
                 f'"stablehlo.reduce"({x}, {init}) <{{dimensions = array<i64{_array(axes)}>}}> {body} : '
                 f"({aval.mlir}, {element.mlir}) -> {out.mlir}"
@@ -102,7 +101,7 @@ def _reduction(name, operation, identity, accepts, choose=None, **rules):
         axes, d = shift_axes(axes, dims[0])
         return prim.bind(args[0], axes=axes, **params), d
 
-    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, **rules)
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, host=True, **rules)
     return prim
 
 
@@ -215,8 +214,6 @@ def reduce_xor(operand, axes):
 
 
 def _arg_reduction(name, identity, better):
-    traces = {}
-
     def abstract(x, axes, index_dtype):
         (axis,) = axes
         code = dtype_code(index_dtype)
@@ -240,7 +237,7 @@ def _arg_reduction(name, identity, better):
         positions = shaped_array(aval.shape, out.code, False)
         counting = ctx.op(f"stablehlo.iota dim = {axes[0]} : {positions.mlir}")
         init, zero = ctx.constant(identity(aval.dtype), element), ctx.constant(0, position)
-        body = region(ctx, choose, (element, position, element, position), traces)
+        body = region(ctx, choose, (element, position, element, position), name)
         value = shaped_array(out.shape, aval.code, False)
         return ctx.op(
             f'"stablehlo.reduce"({x}, {counting}, {init}, {zero}) <{{dimensions = array<i64: {axes[0]}>}}> {body} : '
@@ -252,7 +249,7 @@ def _arg_reduction(name, identity, better):
         axes, d = shift_axes(axes, dims[0])
         return prim.bind(args[0], axes=axes, index_dtype=index_dtype), d
 
-    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, differentiable=False)
+    prim = Primitive(name, abstract=abstract, lower=lower, batch=batch, differentiable=False, host=True)
     return prim
 
 

@@ -109,6 +109,7 @@ select_n_p = Primitive(
     jvp=_select_n_jvp,
     transpose=_select_n_transpose,
     batch=_select_n_batch,
+    host=True,
 )
 
 
@@ -192,6 +193,7 @@ clamp_p = Primitive(
         lambda t, ans, low, x, high: _masked(lax.lt(high, x), t, ans),
     ),
     batch=_clamp_batch,
+    host=True,
 )
 
 

@@ -1,6 +1,5 @@
 """Changing the shape of an array without computing: broadcast, reshape, transpose, squeeze, reverse."""
 
-from functools import lru_cache
 from math import prod
 from operator import index
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, typeof
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive
 from cyxla.lax._util import (
     as_operand,
@@ -76,6 +76,7 @@ broadcast_in_dim_p = Primitive(
     linear=True,
     transpose=_broadcast_in_dim_transpose,
     batch=_broadcast_in_dim_batch,
+    host=True,
 )
 
 
@@ -122,7 +123,7 @@ def broadcast(operand, sizes, *, out_sharding=None):
     )
 
 
-@lru_cache(maxsize=1024)
+@cached("shapes broadcast together", 1024)
 def _broadcast_shapes(shapes):
     ndim = max(map(len, shapes))
     out = []
@@ -208,6 +209,7 @@ reshape_p = Primitive(
     linear=True,
     transpose=_reshape_transpose,
     batch=_reshape_batch,
+    host=True,
 )
 
 
@@ -285,6 +287,7 @@ transpose_p = Primitive(
     linear=True,
     transpose=lambda ct, x, permutation: [lax.transpose(ct, inverse_permutation(permutation))],
     batch=_transpose_batch,
+    host=True,
 )
 
 
@@ -332,6 +335,7 @@ squeeze_p = Primitive(
     linear=True,
     transpose=lambda ct, x, dimensions: [lax.reshape(ct, x.aval.shape)],
     batch=_squeeze_batch,
+    host=True,
 )
 
 
@@ -351,7 +355,7 @@ def squeeze(array, dimensions):
     return squeeze_p.bind(array, dimensions=dimensions)
 
 
-@lru_cache(maxsize=1024)
+@cached("shapes with axes of size 1", 1024)
 def _expanded(shape, dimensions):
     """The shape with dimensions of size 1 added, and where the others are in it."""
     ndim = len(shape) + len(dimensions)
@@ -401,6 +405,7 @@ rev_p = Primitive(
         rev_p.bind(args[0], dimensions=tuple(d + (d >= dims[0]) for d in dimensions)),
         dims[0],
     ),
+    host=True,
 )
 
 

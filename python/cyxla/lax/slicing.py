@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero
 from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code
 from cyxla.lax._util import (
@@ -133,6 +133,7 @@ slice_p = Primitive(
     linear=True,
     transpose=_slice_transpose,
     batch=_slice_batch,
+    host=True,
 )
 
 
@@ -305,6 +306,7 @@ dynamic_slice_p = Primitive(
     jvp=_dynamic_slice_jvp,
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
+    host=True,
 )
 
 
@@ -375,7 +377,7 @@ def _common_index_dtype(indices, shape):
     return np.dtype(np.int64 if any(n >= 2**31 for n in shape) else np.int32)
 
 
-@lru_cache(maxsize=4096)
+@cached("indices of slices", 4096)
 def _static_index(value: int, dtype) -> Array:
     """A static index as a scalar. It is brought into the dtype's range: indices are clamped anyway."""
     if dtype.kind in "iu":
@@ -512,6 +514,7 @@ dynamic_update_slice_p = Primitive(
     jvp=_dynamic_update_slice_jvp,
     transpose=_dynamic_update_slice_transpose,
     batch=_dynamic_update_slice_batch,
+    host=True,
 )
 
 

@@ -82,12 +82,9 @@ def _precedes(num_keys):
     return comparator
 
 
-_comparators = {}
-
-
 def _sort_lower(ctx, *operands, dimension, is_stable, num_keys):
     elements = tuple(shaped_array((), a.code, False) for a in ctx.avals_in for _ in range(2))
-    body = region(ctx, _precedes(num_keys), elements, _comparators.setdefault(num_keys, {}))
+    body = region(ctx, _precedes(num_keys), elements, ("sort", num_keys))
     types = ", ".join(a.mlir for a in ctx.avals_in)
     n = len(operands)
     out = ctx.op(

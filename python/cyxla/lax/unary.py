@@ -9,6 +9,7 @@ from operator import index
 from cyxla import lax
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
+from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import (
     as_operand,
@@ -57,7 +58,7 @@ def _accurate_op(primitive, name, doc):
 
 def _by_kind(real, complex_function):
     """Lowering of the operations whose complex form is spelled out in real ones."""
-    traces = {}
+    traces = trace_table()
 
     def rule(ctx, x, accuracy=None):
         if is_complex(ctx.avals_in[0]):
@@ -69,7 +70,7 @@ def _by_kind(real, complex_function):
 
 # ---- arithmetic
 
-neg_p = _row("neg", "iufc", "stablehlo.negate", linear=True, transpose=lambda ct, x: [lax.neg(ct)])
+neg_p = _row("neg", "iufc", "stablehlo.negate", linear=True, transpose=lambda ct, x: [lax.neg(ct)], host=True)
 neg = StrictOp(neg_p, "neg", "Elementwise negation; integers wrap around.", nin=1)
 
 
@@ -80,17 +81,22 @@ def _sign_lower(ctx, x):
     return ctx.op(f"stablehlo.minimum {x}, {ctx.constant(1, aval)} : {aval.mlir}")
 
 
-sign_p = _row("sign", "iufc", _sign_lower)
+sign_p = _row("sign", "iufc", _sign_lower, host=True)
 sign = StrictOp(sign_p, "sign", "Elementwise sign: -1, 0 or 1 (NaN for NaN); x / abs(x) of complex numbers.", nin=1)
 
-floor_p = _row("floor", "f", "stablehlo.floor")
+floor_p = _row("floor", "f", "stablehlo.floor", host=True)
 floor = StrictOp(floor_p, "floor", "Elementwise largest integer that is not above x.", nin=1)
 
-ceil_p = _row("ceil", "f", "stablehlo.ceil")
+ceil_p = _row("ceil", "f", "stablehlo.ceil", host=True)
 ceil = StrictOp(ceil_p, "ceil", "Elementwise smallest integer that is not below x.", nin=1)
 
 is_finite_p = Primitive(
-    "is_finite", kind="compare", accepts="f", lower="stablehlo.is_finite {0} : ({t0}) -> {t}", differentiable=False
+    "is_finite",
+    kind="compare",
+    accepts="f",
+    lower="stablehlo.is_finite {0} : ({t0}) -> {t}",
+    differentiable=False,
+    host=True,
 )
 is_finite = StrictOp(is_finite_p, "is_finite", "Elementwise test for numbers that are neither infinite nor NaN.", nin=1)
 
@@ -99,7 +105,10 @@ _ROUND = {
     RoundingMethod.TO_NEAREST_EVEN: "stablehlo.round_nearest_even",
 }
 round_p = _row(
-    "round", "f", lambda ctx, x, rounding_method: ctx.op(f"{_ROUND[rounding_method]} {x} : {ctx.avals_out[0].mlir}")
+    "round",
+    "f",
+    lambda ctx, x, rounding_method: ctx.op(f"{_ROUND[rounding_method]} {x} : {ctx.avals_out[0].mlir}"),
+    host=True,
 )
 
 
@@ -124,6 +133,7 @@ square_p = _row(
         else f"stablehlo.multiply {x}, {x} : {ctx.avals_out[0].mlir}"
     ),
     lambda t, ans, x: lax.mul(t, lax.mul(scalar_like(x, 2), x)),
+    host=True,
 )
 square = StrictOp(square_p, "square", "Elementwise square.")
 
@@ -153,7 +163,7 @@ def _integer_pow_jvp(t, ans, x, y):
     return lax.mul(t, lax.mul(scalar_like(x, y), x if y == 2 else integer_pow_p.bind(x, y=y - 1)))
 
 
-integer_pow_p = _row("integer_pow", "iufc", _integer_pow_lower, _integer_pow_jvp)
+integer_pow_p = _row("integer_pow", "iufc", _integer_pow_lower, _integer_pow_jvp, host=True)
 
 
 def integer_pow(x, y):
@@ -184,7 +194,11 @@ def reciprocal(x):
 # ---- roots, exponentials and logarithms
 
 sqrt_p = _row(
-    "sqrt", "fc", _accurate("stablehlo.sqrt"), lambda t, ans, x, **_: lax.mul(t, lax.div(scalar_like(x, 0.5), ans))
+    "sqrt",
+    "fc",
+    _accurate("stablehlo.sqrt"),
+    lambda t, ans, x, **_: lax.mul(t, lax.div(scalar_like(x, 0.5), ans)),
+    host=True,
 )
 sqrt = _accurate_op(sqrt_p, "sqrt", "Elementwise square root; NaN for negative real numbers.")
 
@@ -371,13 +385,13 @@ atanh = StrictOp(atanh_p, "atanh", "Elementwise inverse hyperbolic tangent.")
 
 # ---- bits
 
-not_p = _row("not", "biu", "stablehlo.not")
+not_p = _row("not", "biu", "stablehlo.not", host=True)
 bitwise_not = StrictOp(not_p, "bitwise_not", "Elementwise complement of the bits; logical not of bools.", nin=1)
 
-population_count_p = _row("population_count", "iu", "stablehlo.popcnt")
+population_count_p = _row("population_count", "iu", "stablehlo.popcnt", host=True)
 population_count = StrictOp(population_count_p, "population_count", "Elementwise number of bits that are set.", nin=1)
 
-clz_p = _row("clz", "iu", "stablehlo.count_leading_zeros")
+clz_p = _row("clz", "iu", "stablehlo.count_leading_zeros", host=True)
 clz = StrictOp(clz_p, "clz", "Elementwise number of leading zero bits.", nin=1)
 
 # ---- complex numbers: operations whose result has another dtype than their operand
@@ -388,7 +402,7 @@ def _changing(name, accepts, result_code, lower, **rules):
         check_kind(name, x, accepts)
         return shaped_array(x.shape, result_code(x.code), x.weak_type)
 
-    prim = Primitive(name, abstract=abstract, lower=lower, **rules)
+    prim = Primitive(name, abstract=abstract, lower=lower, host=True, **rules)
     prim.batch = batch_unary(prim)
     return prim
 
@@ -449,7 +463,9 @@ def _conj_abstract(x, input_dtype):
     return shaped_array(x.shape, complex_code(x.code), x.weak_type)
 
 
-conj_p = Primitive("conj", abstract=_conj_abstract, lower=_conj_lower, linear=True, transpose=_conj_transpose)
+conj_p = Primitive(
+    "conj", abstract=_conj_abstract, lower=_conj_lower, linear=True, transpose=_conj_transpose, host=True
+)
 conj_p.batch = batch_unary(conj_p)
 
 

@@ -155,8 +155,6 @@ def _batch_one(prim):
 
 
 def _windowed(name, accepts, combine, identity, **rules):
-    traces = {}
-
     def abstract(x, **params):
         check_kind(name, x, accepts)
         return with_shape(x, _window_shape(x.shape, **params))
@@ -164,7 +162,7 @@ def _windowed(name, accepts, combine, identity, **rules):
     def lower(ctx, x, **params):
         aval = ctx.avals_in[0]
         element = shaped_array((), aval.code, False)
-        body = region(ctx, lambda a, b: [combine(a, b)], (element, element), traces)
+        body = region(ctx, lambda a, b: [combine(a, b)], (element, element), name)
         init = ctx.constant(identity(aval.dtype), element)
         return _reduce_window_text(ctx, [x], [aval], [init], body, ctx.avals_out, params)[0]
 
@@ -249,9 +247,6 @@ def _batch_two(prim):
     return rule
 
 
-_gather_regions = {}
-
-
 def _gather_lower(ctx, tangents, operand, select_prim, **params):
     aval, tangent = ctx.avals_in[1], ctx.avals_in[0]
     element, part = shaped_array((), aval.code, False), shaped_array((), tangent.code, False)
@@ -260,7 +255,7 @@ def _gather_lower(ctx, tangents, operand, select_prim, **params):
         keep = select_prim.bind(x, y)
         return [lax.select(keep, x, y), lax.select(keep, t, u)]
 
-    body = region(ctx, choose, (element, part, element, part), _gather_regions.setdefault(select_prim.name, {}))
+    body = region(ctx, choose, (element, part, element, part), ("gather", select_prim.name))
     init = ctx.constant(_identity_of_selection(select_prim, aval.dtype), element)
     chosen = with_shape(aval, ctx.avals_out[0].shape)
     return _reduce_window_text(
@@ -287,8 +282,6 @@ select_and_gather_add_p = Primitive(
 )
 select_and_gather_add_p.batch = _batch_two(select_and_gather_add_p)
 
-_scatter_regions = {}
-
 
 def _select_and_scatter_text(ctx, names, avals, out, regions, window_dimensions, window_strides, padding):
     operand, source, init = avals
@@ -313,9 +306,8 @@ def _scatter_lower(ctx, source, operand, select_prim, window_dimensions, window_
             f"stablehlo.pad {operand}, {worst}, low = {low}, high = {high}, interior = {[0] * aval.ndim} : "
             f"({aval.mlir}, {element.mlir}) -> {padded.mlir}"
         )
-    traces = _scatter_regions.setdefault(select_prim.name, ({}, {}))
-    select = region(ctx, lambda a, b: [select_prim.bind(a, b)], (element, element), traces[0])
-    add = region(ctx, lambda a, b: [lax.add(a, b)], (piece, piece), traces[1])
+    select = region(ctx, lambda a, b: [select_prim.bind(a, b)], (element, element), ("select", select_prim.name))
+    add = region(ctx, lambda a, b: [lax.add(a, b)], (piece, piece), "add")
     full = with_shape(out, padded.shape)
     zero = ctx.constant(0, piece)
     scattered = _select_and_scatter_text(

@@ -29,12 +29,14 @@ from cyxla.nn.activations import (
 )
 from cyxla.nn.attention import dot_product_attention
 from cyxla.nn.normalization import log1mexp, log_softmax, logmeanexp, logsumexp, one_hot, softmax, standardize
+from cyxla.nn.scaled import get_scaled_dot_general_config, scaled_dot_general, scaled_matmul
 
 __all__ = [
     "celu",
     "dot_product_attention",
     "elu",
     "gelu",
+    "get_scaled_dot_general_config",
     "glu",
     "hard_sigmoid",
     "hard_silu",
@@ -52,6 +54,8 @@ __all__ = [
     "one_hot",
     "relu",
     "relu6",
+    "scaled_dot_general",
+    "scaled_matmul",
     "selu",
     "sigmoid",
     "silu",

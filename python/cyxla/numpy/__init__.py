@@ -8,12 +8,9 @@ import numpy as _np
 
 from cyxla._engine.array import Array as ndarray
 
-from . import fft, linalg
 from . import methods as _methods
 from . import ufunc_class as _ufunc_class
 from .axes import broadcast_shapes
-from .bits import packbits, unpackbits
-from .calculus import convolve, corrcoef, correlate, cov, diff, ediff1d, gradient, trapezoid, unwrap
 from .contraction import cross, dot, inner, kron, matmul, matvec, outer, tensordot, vdot, vecdot, vecmat
 from .creation import (
     arange,
@@ -179,8 +176,6 @@ from .floatbits import (
     signbit,
     spacing,
 )  # fmt: skip
-from .functional import apply_along_axis, apply_over_axes, fromfunction, piecewise, vectorize
-from .index_tricks import c_, index_exp, mgrid, ogrid, r_, s_
 from .joining import (
     append,
     array_split,
@@ -202,22 +197,7 @@ from .joining import (
     vsplit,
     vstack,
 )  # fmt: skip
-from .nanreductions import (
-    nanargmax,
-    nanargmin,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
-)  # fmt: skip
-from .padding import pad
-from .polynomial import poly, polyadd, polyder, polydiv, polyfit, polyint, polymul, polysub, polyval, roots
 from .predicates import allclose, array_equal, array_equiv, iscomplexobj, isrealobj, isscalar
-from .printing import array_repr, array_str, get_printoptions, load, printoptions, save, savez, set_printoptions
-from .quantiles import median, nanmedian, nanpercentile, nanquantile, percentile, quantile
 from .reductions import (
     all,
     amax,
@@ -269,18 +249,6 @@ from .selection import (
     take,
     take_along_axis,
     unravel_index,
-)  # fmt: skip
-from .setops import (
-    intersect1d,
-    isin,
-    setdiff1d,
-    setxor1d,
-    union1d,
-    unique,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
 )  # fmt: skip
 from .shape import (
     atleast_1d,
@@ -376,7 +344,6 @@ from .ufuncs import (
     tanh,
     true_divide,
 )  # fmt: skip
-from .windows import bartlett, blackman, hamming, hanning, kaiser
 
 __array_api_version__ = "2024.12"
 e = _np.e
@@ -386,5 +353,42 @@ nan = _np.nan
 newaxis = None
 pi = _np.pi
 
+# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
+# module would then take.
+_LATER = {
+    "bits": "packbits unpackbits",
+    "calculus": "convolve corrcoef correlate cov diff ediff1d gradient trapezoid unwrap",
+    "functional": "apply_along_axis apply_over_axes fromfunction piecewise vectorize",
+    "index_tricks": "c_ index_exp mgrid ogrid r_ s_",
+    "nanreductions": "nanargmax nanargmin nanmax nanmean nanmin nanprod nanstd nansum nanvar",
+    "padding": "pad",
+    "polynomial": "poly polyadd polyder polydiv polyfit polyint polymul polysub polyval roots",
+    "printing": "array_repr array_str get_printoptions load printoptions save savez set_printoptions",
+    "quantiles": "median nanmedian nanpercentile nanquantile percentile quantile",
+    "setops": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse "
+    "unique_values",
+    "windows": "bartlett blackman hamming hanning kaiser",
+}
+_SUBMODULES = ("fft", "linalg")
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
+
+
+def __getattr__(name):
+    import importlib
+
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_MODULE_OF, *_SUBMODULES})
+
+
 _methods.install()
 _ufunc_class.install()
+__all__ = [name for name in __dir__() if not name.startswith("_")]

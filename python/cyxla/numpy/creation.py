@@ -8,6 +8,7 @@ import numpy as np
 from cyxla import dlpack, lax
 from cyxla._engine.array import Array, ArrayImpl, array_from_host, own, typeof
 from cyxla._engine.array import asarray as to_array
+from cyxla._engine.host import filled
 from cyxla._transform.transfer import device_put
 from cyxla.lax._util import check_choice, check_not_negative, check_rank
 
@@ -214,12 +215,20 @@ def zeros(shape, dtype=None, *, device=None, out_sharding=None):
     Array([[0, 0, 0],
            [0, 0, 0]], dtype=int32)
     """
+    if device is None and out_sharding is None:
+        made = filled(shape, 0, dtype)
+        if made is not None:
+            return made
     dtype = default_float() if dtype is None else requested_dtype(dtype)
     return placed(lax.full(canonical_shape(shape), 0, dtype), out_sharding if device is None else device)
 
 
 def ones(shape, dtype=None, *, device=None, out_sharding=None):
     """Ones of ``shape``, float by default."""
+    if device is None and out_sharding is None:
+        made = filled(shape, 1, dtype)
+        if made is not None:
+            return made
     dtype = default_float() if dtype is None else requested_dtype(dtype)
     return placed(lax.full(canonical_shape(shape), 1, dtype), out_sharding if device is None else device)
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cyxla._core.dtypes import finfo, iinfo, isdtype, issubdtype, promote_types, result_type
+from cyxla._core import dtypes as _dtypes
+from cyxla._core.dtypes import finfo, iinfo, isdtype, promote_types, result_type
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.dtypes import ScalarMeta, code_dtype, dtype_code, dtype_table, register_alias, requested_code
 
@@ -129,6 +130,12 @@ complex64, complex128 = scalar_type("complex64"), scalar_type("complex128")
 
 int_, uint, float_, complex_ = int64, uint64, float64, complex128
 single, double, csingle, cdouble = float32, float64, complex64, complex128
+
+
+def issubdtype(arg1, arg2):
+    """Whether a dtype is, or belongs to the kind of, another: `jnp.issubdtype(x.dtype, jnp.floating)`."""
+    return _dtypes.issubdtype(arg1, arg2)
+
 
 # Kinds, for issubdtype, and what is NumPy's own.
 generic, number, inexact = np.generic, np.number, np.inexact

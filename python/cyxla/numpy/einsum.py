@@ -1,10 +1,10 @@
 """``einsum``: subscripts are parsed and ordered once for each combination of shapes, then each pair of operands is one
 dot_general."""
 
-import functools
 from typing import NamedTuple
 
 from cyxla import lax
+from cyxla._engine.caches import cached
 from cyxla._engine.ufunc import promote_operands
 
 from . import reductions
@@ -109,7 +109,7 @@ def _from_lists(args):
     return subscripts + ("" if output is None else "->" + text(output)), operands
 
 
-@functools.lru_cache(maxsize=1024)
+@cached("plans of einsum", 1024)
 def contraction_plan(subscripts, shapes, optimize):
     """The list of Steps that compute an einsum of operands of the given shapes."""
     labels, output = _parse(subscripts, shapes)

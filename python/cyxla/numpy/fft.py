@@ -247,7 +247,7 @@ def fftfreq(n, d=1.0, *, dtype=None, device=None):
 
     >>> import cyxla.numpy as jnp
     >>> jnp.fft.fftfreq(4, d=0.5)
-    Array([ 0. ,  1. , -2. , -1. ], dtype=float32)
+    Array([ 0. ,  0.5, -1. , -0.5], dtype=float32)
     """
     whole = _spacing("fftfreq", n, d)
     dtype = default_float() if dtype is None else requested_dtype(dtype)
@@ -263,7 +263,7 @@ def rfftfreq(n, d=1.0, *, dtype=None, device=None):
 
     >>> import cyxla.numpy as jnp
     >>> jnp.fft.rfftfreq(4, d=0.5)
-    Array([0., 1., 2.], dtype=float32)
+    Array([0. , 0.5, 1. ], dtype=float32)
     """
     whole = _spacing("rfftfreq", n, d)
     dtype = default_float() if dtype is None else requested_dtype(dtype)

@@ -10,7 +10,6 @@ An index is decoded into one entry for each axis. A plan depends on shapes and s
 from __future__ import annotations
 
 import operator
-from functools import lru_cache
 from types import EllipsisType
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from cyxla import errors, lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
+from cyxla._engine.caches import cached
 from cyxla._engine.dtypes import code_dtype, dtype_code, x64_enabled
 from cyxla.lax._util import broadcast_error, kind_of, scalar, scalar_like, short
 
@@ -173,28 +173,6 @@ def decode(index, shape: tuple[int, ...]) -> Index:
             axis += 1
             static = False
     return Index(tuple(result), tuple(expanded), static)
-
-
-def static_key(index):
-    """A hashable key of an index of ints, slices, None and Ellipsis; None for all other indices."""
-    kind = type(index)
-    if kind is int:
-        return index
-    if kind is slice:
-        return _slice_key(index)
-    if kind is not tuple:
-        return "..." if index is Ellipsis else "None" if index is None else None
-    key = []
-    for entry in index:
-        kind = type(entry)
-        if kind is slice:
-            entry = _slice_key(entry)
-            if entry is None:
-                return None
-        elif kind is not int and entry is not None and kind is not EllipsisType:
-            return None
-        key.append(entry)
-    return tuple(key)
 
 
 def _slice_key(entry: slice):
@@ -430,7 +408,7 @@ def broadcast_lookups(shapes) -> tuple[int, ...]:
         raise broadcast_error(shapes) from None
 
 
-@lru_cache(maxsize=4096)
+@cached("plans of indexing", 4096)
 def _lookup_plan(shape: tuple[int, ...], entries: tuple, wrap: bool) -> LookupPlan:
     advanced = [i for i, e in enumerate(entries) if type(e) in (int, Lookup)]
     lookup_shape = broadcast_lookups([e.shape for e in entries if type(e) is Lookup])

@@ -17,6 +17,7 @@ from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, array_from_host, asarray, install, install_operator
 from cyxla._engine.core import get_trace
 from cyxla._engine.dtypes import code_dtype, promote_nodes
+from cyxla._engine.host import getitem, install_indexing, overwrite, static_key
 from cyxla._runtime import backend
 from cyxla.lax._util import kind_of, scalar, short
 from cyxla.lax.convert import convert
@@ -35,7 +36,6 @@ from cyxla.numpy.index_plans import (
     read_static,
     signature_of,
     start_indices,
-    static_key,
     static_plan,
     traced_plan,
     wrap_on_host,
@@ -117,8 +117,8 @@ def _host_lookup(x, index: Index, wrap: bool, fill: bool):
     return _from_host(x._value[tuple(parts)], x)
 
 
-def getitem(x, index) -> Array:
-    """``x[index]`` of an array.
+def read(x, index) -> Array:
+    """``x[index]`` of an array that the engine does not read itself.
 
     Raises IndexError for too many indices, TypeError for an index that is no integer, boolean, slice, None or Ellipsis,
     NonConcreteBooleanIndexError for a traced boolean mask: the shape of the result would depend on its values.
@@ -365,6 +365,10 @@ def _updater(name: str, combine_name: str, summary: str):
         out_sharding=None,
         wrap_negative_indices=True,
     ):
+        if combine_name == "scatter" and mode is None and wrap_negative_indices is True:
+            updated = overwrite(self.array, self.index, values)
+            if updated is not None:
+                return updated
         return _update(
             self.array,
             self.index,
@@ -498,5 +502,6 @@ class IndexUpdateRef:
         )
 
 
+install_indexing(read, static_plan)
 install_operator("getitem", getitem)
 install("at", property(IndexUpdateHelper, doc="Updates at an index: ``x.at[index].set(values)`` and the like."))

@@ -1,6 +1,5 @@
 """Picking elements by index and putting them back: take, choose, select, put and their relatives."""
 
-import functools
 import math
 import operator
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, asarray
+from cyxla._engine.caches import cached
 from cyxla.lax._util import check_choice, check_kind, check_rank
 
 from . import ufuncs
@@ -84,7 +84,7 @@ def take(
     return gather_axis(x, indices, axis, _MODES[mode], unique_indices, indices_are_sorted, fill_value)
 
 
-@functools.lru_cache(maxsize=256)
+@cached("slices along an axis", 256)
 def _slices_along(axis, ndim, rank):
     return lax.GatherDimensionNumbers(
         offset_dims=(*range(axis), *range(axis + rank, ndim + rank - 1)),

@@ -10,14 +10,23 @@ from cyxla import lax
 from cyxla._engine.array import asarray
 from cyxla._transform.custom import custom_jvp
 from cyxla._transform.jit import jit
-from cyxla.lax._util import check_arrays, check_kind, kind_of
-from cyxla.numpy.promotion import promote_inexact
-
-
-def _arrays(name, *args):
-    """Arguments as arrays of one inexact dtype; TypeError for lists and other things that are not arrays."""
-    check_arrays(name, *args)
-    return promote_inexact(*args)
+from cyxla.lax._util import check_kind, kind_of
+from cyxla.scipy._arguments import arrays as _arrays
+from cyxla.scipy._error_functions import dawsn as dawsn
+from cyxla.scipy._error_functions import erfcx as erfcx
+from cyxla.scipy._error_functions import fresnel as fresnel
+from cyxla.scipy._error_functions import owens_t as owens_t
+from cyxla.scipy._error_functions import wofz as wofz
+from cyxla.scipy._exponential_integrals import exp1 as exp1
+from cyxla.scipy._exponential_integrals import expi as expi
+from cyxla.scipy._exponential_integrals import expn as expn
+from cyxla.scipy._exponential_integrals import sici as sici
+from cyxla.scipy._exponential_integrals import spence as spence
+from cyxla.scipy._hypergeometric import hyp1f1 as hyp1f1
+from cyxla.scipy._hypergeometric import hyp2f1 as hyp2f1
+from cyxla.scipy._sequences import bernoulli as bernoulli
+from cyxla.scipy._sequences import bessel_jn as bessel_jn
+from cyxla.scipy._sequences import sph_harm_y as sph_harm_y
 
 
 def _broadcast(name, *args):

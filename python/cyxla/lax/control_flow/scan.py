@@ -402,9 +402,7 @@ def _length(xs, tree, length):
             from cyxla.tree_util import keystr, tree_flatten_with_path
 
             where = next(keystr(p) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
-            raise ValueError(
-                f"scan: xs{where} is a scalar, which has no axis to loop over; pass it in the carry or close over it"
-            )
+            raise ValueError(f"scan: xs{where} is a scalar without a leading axis to loop over; pass it in the carry")
         sizes.add(x.shape[0])
     if length is not None:
         try:

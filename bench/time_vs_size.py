@@ -1,0 +1,130 @@
+"""Time of a call against the size of its arrays: `python -m bench.time_vs_size [--largest 1e7] [--chart file.png]`.
+
+Compares Cyxla running programs natively where it may, Cyxla through PJRT, jax and NumPy. A call counts until its result
+is ready. The ways take turns, and the least of each way's times is printed, so that a busy machine disturbs all alike.
+"""
+
+import argparse
+import pathlib
+import time
+
+import numpy as np
+
+CHART = pathlib.Path(__file__).parent.parent / "docs" / "images" / "time_vs_size.png"
+WAYS = ("Cyxla", "Cyxla, PJRT only", "jax", "NumPy")
+
+
+def softmax(xp, x):
+    e = xp.exp(x - xp.max(x, -1, keepdims=True))
+    return e / xp.sum(e, -1, keepdims=True)
+
+
+# name: (function of (numpy or jax.numpy, x), dimensions of x, largest number of elements)
+PROGRAMS = {
+    "x + 1": (lambda xp, x: x + xp.float32(1), 1, None),
+    "sin(x)": (lambda xp, x: xp.sin(x), 1, None),
+    "sum(x)": (lambda xp, x: xp.sum(x), 1, None),
+    "x @ x": (lambda xp, x: x @ x, 2, 1 << 20),
+    "softmax(x)": (softmax, 2, None),
+}
+
+
+def sizes(largest):
+    found, n = [], 1.0
+    while n <= largest * 1.001:
+        found.append(round(n))
+        n *= 10**0.5
+    return found
+
+
+def measure(function, x, seconds):
+    """{way: microseconds}, and how Cyxla's program runs."""
+    import jax
+
+    import cyxla
+
+    def compiled(package, native=None):
+        f = package.jit(lambda x: function(package.numpy, x))
+        if native is not None:
+            cyxla.config.update("cyxla_native", native)
+        array = package.numpy.asarray(x)
+        f(array)
+        path = f.lower(array).compile().execution_path if native else ""
+        return lambda: f(array).block_until_ready(), path
+
+    ours, path = compiled(cyxla, True)
+    pjrt, _ = compiled(cyxla, False)
+    # Toggling the option makes other entries: switched back for the first, both find their own again.
+    ways = {"Cyxla": (ours, True), "Cyxla, PJRT only": (pjrt, False), "jax": (compiled(jax)[0], None)}
+    ways["NumPy"] = (lambda: function(np, x), None)
+    best = dict.fromkeys(ways, float("inf"))
+    calls, end = {}, None
+    for way, (call, native) in ways.items():
+        if native is not None:
+            cyxla.config.update("cyxla_native", native)
+        call()
+        start = time.perf_counter()
+        call()
+        calls[way] = max(1, min(300, int(1e-3 / (time.perf_counter() - start + 1e-7))))
+    end = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < 7 or time.perf_counter() < end:
+        for way, (call, native) in ways.items():
+            if native is not None:
+                cyxla.config.update("cyxla_native", native)
+                call()
+            start = time.perf_counter()
+            for _ in range(calls[way]):
+                call()
+            best[way] = min(best[way], 1e6 * (time.perf_counter() - start) / calls[way])
+        rounds += 1
+    return best, path
+
+
+def chart(rows, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(rows), figsize=(4 * len(rows), 4), sharey=True, layout="constrained")
+    styles = {"Cyxla": "o-", "Cyxla, PJRT only": "--", "jax": "s-", "NumPy": ":"}
+    for axis, (name, points) in zip(axes, rows.items()):
+        for way in WAYS:
+            axis.loglog([n for n, _, _ in points], [best[way] for _, best, _ in points], styles[way], label=way, ms=3)
+        axis.set_title(name)
+        axis.set_xlabel("elements")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("microseconds a call")
+    axes[0].legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-k", default="", help="only programs with this in their name")
+    parser.add_argument("--largest", type=float, default=1e7, help="number of elements")
+    parser.add_argument("--seconds", type=float, default=0.5, help="time for each point, at least")
+    parser.add_argument("--chart", type=pathlib.Path, default=CHART)
+    options = parser.parse_args()
+    print("| program | elements | " + " | ".join(f"{way}, us" for way in WAYS) + " | Cyxla / jax | runs |")
+    print("|---|--:|" + "--:|" * (len(WAYS) + 1) + "---|")
+    rows = {}
+    for name, (function, dimensions, largest) in PROGRAMS.items():
+        if options.k not in name:
+            continue
+        for n in sizes(min(options.largest, largest or options.largest)):
+            side = round(n**0.5)
+            shape = (n,) if dimensions == 1 else (side, side)
+            x = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+            best, path = measure(function, x, options.seconds)
+            rows.setdefault(name, []).append((x.size, best, path))
+            cells = " | ".join(f"{best[way]:,.2f}" for way in WAYS)
+            way = path.split(":")[0]
+            print(f"| {name} | {x.size:,} | {cells} | {best['Cyxla'] / best['jax']:.2f} | {way} |", flush=True)
+    chart(rows, options.chart)
+
+
+if __name__ == "__main__":
+    main()

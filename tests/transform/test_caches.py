@@ -1,0 +1,119 @@
+"""`cache_info`, `clear_caches`, bounds: what the library remembers is counted, bounded and forgotten on demand."""
+
+import gc
+import resource
+
+import numpy as np
+import pytest
+
+import cyxla
+import cyxla.numpy as jnp
+from cyxla._engine import caches, dispatch
+
+X = np.array([1.0, 2.0, 3.0], np.float32)
+
+
+def body(carry, y):
+    return carry + y, y
+
+
+def use():
+    f = cyxla.jit(lambda x: jnp.sort(x) + 1)
+    f(X)
+    x = jnp.asarray(X)
+    jnp.einsum("i,i->", x, x), x[1], x.at[1].set(2.0), jnp.sum(x), cyxla.lax.scan(body, 0.0, x)
+    return f
+
+
+def test_every_cache_is_reported_with_a_bound_and_a_rule():
+    use()
+    info = cyxla.cache_info()
+    assert {"eager programs", "signatures of jitted functions", "traces of functions", "abstract evaluation"} <= {*info}
+    for name, cache in info.items():
+        assert cache.entries >= 0 and cache.rule, name
+        assert cache.bound or cache.bytes is not None, name
+        assert len(str(info).splitlines()) == len(info) + 2
+    assert info.programs["native"] + info.programs["pjrt"] == dispatch.stats()["compilations"]
+
+
+def test_entries_are_counted_and_cleared():
+    cyxla.clear_caches()
+    before = cyxla.cache_info()
+    f = use()
+    info = cyxla.cache_info()
+    for name in ("eager programs", "signatures of jitted functions", "traces of functions", "abstract evaluation"):
+        assert info[name].entries > before[name].entries, name
+    assert info["plans of einsum"].misses >= 1
+    cyxla.clear_caches()
+    info = cyxla.cache_info()
+    assert f._cache_size() == 0
+    for name in {*info} - {"options of jitted functions", "executables on disk", "named axes"}:
+        assert info[name].entries == 0, name
+    use()
+
+
+def test_functions_that_share_no_entries_are_cleared_too():
+    class Model:
+        @property
+        def step(self):
+            return cyxla.jit(self.run)
+
+        def run(self, x):
+            return x + 1
+
+    step = Model().step
+    step(X)
+    assert step._cache_size() == 1
+    cyxla.clear_caches()
+    assert step._cache_size() == 0
+    np.testing.assert_array_equal(step(X), X + 1)
+
+
+def test_keep_drops_the_oldest_quarter():
+    table = {}
+    for i in range(8):
+        caches.keep(table, i, i, 8, "of a test")
+    caches.keep(table, 3, "again", 8, "of a test")
+    assert list(table) == list(range(8)) and caches.evicted("of a test") == 0
+    caches.keep(table, 8, 8, 8, "of a test")
+    assert list(table) == [3, 4, 5, 6, 7, 8] and caches.evicted("of a test") == 3
+
+
+def test_two_caches_of_one_name():
+    with pytest.raises(ValueError, match="two caches named 'eager programs'"):
+        caches.register("eager programs", None, None)
+
+
+def test_evicted_signatures_and_eager_programs_work_again(monkeypatch):
+    monkeypatch.setattr(dispatch, "SIGNATURE_BOUND", 4)
+    monkeypatch.setattr(dispatch, "EAGER_BOUND", 2)
+    f = cyxla.jit(lambda x, n: x * n, static_argnums=1)
+    for _ in range(2):
+        for n in range(6):
+            np.testing.assert_array_equal(f(X, n), X * n)
+            np.testing.assert_array_equal(jnp.negative(jnp.ones(n + 1)), -np.ones(n + 1))
+        assert f._cache_size() <= 4
+    assert cyxla.cache_info()["signatures of jitted functions"].evictions > 0
+
+
+def test_memory_stays_flat_once_bounds_are_reached(monkeypatch):
+    """10,000 signatures, traced only: shapes, static values and functions never seen before."""
+    monkeypatch.setattr(dispatch, "SIGNATURE_BOUND", 200)
+    f = cyxla.jit(lambda x, n: jnp.reshape(x * n, (1, -1)).T, static_argnums=1)
+
+    def run(start, stop):
+        for i in range(start, stop):
+            f.eval_shape(cyxla.ShapeDtypeStruct((i + 1,), jnp.float32), i)
+            cyxla.eval_shape(lambda x, i=i: x + i, 1.0)
+            cyxla.tree_util.tree_structure({f"key {i}": (i, [i])})
+        gc.collect()
+        return memory()
+
+    def memory():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    # Abstract evaluation keeps 2048 results of each primitive.
+    reached = run(0, 4000)
+    assert run(4000, 10_000) - reached < 3e6
+    assert f._cache_size() <= 200
