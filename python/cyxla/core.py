@@ -3,13 +3,13 @@
 import abc
 import warnings
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Union
 
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import Literal, Trace, Tracer, Var, using_trace
 from cyxla._engine.core import eval_jaxpr as _eval_jaxpr
 
-Atom = Var | Literal
+Atom = Union[Var, Literal]  # noqa: UP007
 ParamDict = dict[str, Any]
 Value = Any
 
