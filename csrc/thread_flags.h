@@ -16,6 +16,7 @@ struct ThreadFlags {
   int disable_jit;
   int debug_nans;
   int debug_infs;
+  int check_values;       // debug_nans or debug_infs
   int check_tracer_leaks;
   int log_compiles;
   int explain_cache_misses;

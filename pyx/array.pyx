@@ -12,6 +12,7 @@ from libc.string cimport memset
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.caches cimport keep
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.dtypes cimport (
     BOOL, EXTENDED, FLOAT0, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, MAX_DTYPES, UINT8, UINT16, UINT32, UINT64,
     canonicalize_code, code_dtype, dtype_code, info, scalar_code,
@@ -586,6 +587,8 @@ cdef Array to_array(object value):
     cdef ArrayImpl array
     if isinstance(value, Array):
         return <Array>value
+    if thread_flags().transfer_guard:
+        runtime().guard_host_to_device(value)
     kind = type(value)
     if kind is float or kind is int or kind is bool or kind is complex:
         return scalar_literal(value, scalar_code(value), kind is not bool)
@@ -661,6 +664,12 @@ def asarray(value, dtype=None):
 def typeof(value):
     """The abstract value (`ShapedArray`) of an array, a NumPy array or a Python scalar."""
     return aval_of(value)
+
+
+def guard_host_to_device(value):
+    """For values that become arrays otherwise than by `asarray`: raises or logs where a transfer guard minds."""
+    if thread_flags().transfer_guard:
+        runtime().guard_host_to_device(value)
 
 
 def is_arraylike(value):

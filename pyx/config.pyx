@@ -75,6 +75,7 @@ cdef int refresh(ThreadFlags* flags) except -1:
     flags.disable_jit = bool(option("jax_disable_jit", overrides, False))
     flags.debug_nans = bool(option("jax_debug_nans", overrides, False))
     flags.debug_infs = bool(option("jax_debug_infs", overrides, False))
+    flags.check_values = flags.debug_nans or flags.debug_infs
     flags.check_tracer_leaks = bool(option("jax_check_tracer_leaks", overrides, False))
     flags.log_compiles = bool(option("jax_log_compiles", overrides, False))
     flags.explain_cache_misses = bool(option("jax_explain_cache_misses", overrides, False))

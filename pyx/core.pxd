@@ -43,6 +43,9 @@ cdef class Trace:
     cdef object __weakref__
     cdef object process(self, Primitive primitive, tuple args, dict params)
 
+cdef class CompileTimeTrace(Trace):
+    pass
+
 cdef class Tracer(Array):
     cdef public Trace _trace
 

@@ -235,6 +235,21 @@ def get_trace():
     return current_trace()
 
 
+@cython.final
+cdef class CompileTimeTrace(Trace):
+    """Evaluates what concrete arrays are enough for; leaves the rest to the trace that was current before."""
+
+    def __init__(self, Trace parent):
+        self.parent = parent
+        self.alive = True
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        for arg in args:
+            if not isinstance(arg, ArrayImpl):
+                return bind_on(self.parent, primitive, args, params)
+        return bind_on(None, primitive, args, params)
+
+
 cdef class using_trace:
     """Context manager: makes a trace (None for eager evaluation) the current one of this thread."""
     cdef Trace trace
@@ -466,8 +481,8 @@ cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
     letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex",
                "e": "extended"}
     wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
-    raise TypeError(f"{primitive.name}: operand {position} has dtype {aval.dtype}; it must be {wanted}. Convert it with "
-                    ".astype(...).")
+    raise TypeError(f"{primitive.name}: operand {position} has dtype {aval.dtype}; it must be {wanted}. Convert it "
+                    "with .astype(...).")
 
 
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare):
@@ -492,8 +507,8 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
                 result = aval
             elif aval.shape != result.shape:
                 shapes = ", ".join([str(aval_of(a).shape) for a in args])
-                raise TypeError(f"{primitive.name}: shapes {shapes} differ. Operands of lax functions need equal shapes, "
-                                "or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
+                raise TypeError(f"{primitive.name}: shapes {shapes} differ. Operands of lax functions need equal "
+                                "shapes, or rank 0; the function of the same meaning in cyxla.numpy broadcasts.")
     if compare:
         return with_code(result, BOOL, False)
     return result if result.weak_type == weak else with_code(result, result.code, weak)
@@ -659,7 +674,6 @@ cdef class NamedAxisEffect:
 
     def __repr__(self):
         return f"NamedAxisEffect(name={self.name!r})"
-
 
 
 cdef object eqn_effects(Eqn eqn):

@@ -21,7 +21,7 @@ from cyxla._engine.array cimport (
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.caches cimport keep
 from cyxla._engine.boundary cimport hide_internal_frames
-from cyxla._engine.config cimport config_epoch, thread_flags, trace_epoch
+from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
     ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
     params_key,
@@ -60,6 +60,7 @@ cdef object trace_function = None    # (JitFunction, leaves, in_tree, static) ->
 cdef Primitive jit_p = None
 EAGER_BOUND = 1024           # programs of a primitive
 SIGNATURE_BOUND = 4096       # signatures of a function
+cdef object check_values = None      # (primitive, params, args, results): raises for a NaN or infinity in results
 
 
 def install_compiler(function):
@@ -73,6 +74,12 @@ def install_jit(Primitive primitive, trace):
     global jit_p, trace_function
     jit_p = primitive
     trace_function = trace
+
+
+def install_value_check(function):
+    """`function(primitive, params, args, results)` raises where `jax_debug_nans` or `jax_debug_infs` asks for it."""
+    global check_values
+    check_values = function
 
 
 cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
@@ -307,10 +314,12 @@ cdef class EagerCall:
 
 
 cdef object eager(Primitive primitive, tuple args, dict params):
+    cdef object result
     if primitive.impl is not None:
-        if primitive.open:
-            return evaluate_users(primitive, args, params)
-        return primitive.impl(*args, **params)
+        result = evaluate_users(primitive, args, params) if primitive.open else primitive.impl(*args, **params)
+        if thread_flags().check_values:
+            check_values(primitive, params, args, result if primitive.multiple_results else [result])
+        return result
     return run_primitive(primitive, args, params)
 
 
@@ -332,6 +341,7 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
     cdef EagerCall last
     cdef list arrays
     cdef list results
+    cdef object result
     if primitive.host:
         result = run_host(primitive, args, params)
         if result is not None:
@@ -343,6 +353,10 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
             executable = last.executable
     if executable is None:
         executable = find_executable(primitive, args, params, placement(arrays))
+        if thread_flags().check_values:
+            results = executable.run(arrays)
+            check_values(primitive, params, args, results)
+            return results if primitive.multiple_results else results[0]
     results = executable.run(arrays)
     return results if primitive.multiple_results else results[0]
 
@@ -352,6 +366,8 @@ cdef bint is_repeated(EagerCall last, tuple args):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
     cdef ArrayImpl array
     if n != PyTuple_GET_SIZE(last.avals) or last.epoch != config_epoch() or last.generation != generation:
+        return False
+    if thread_flags().check_values:
         return False
     for i in range(n):
         array = <ArrayImpl>PyTuple_GET_ITEM(args, i)
@@ -530,9 +546,10 @@ cdef Match matches(Entry entry, Flat* flat) except? OTHER:
     cdef PyTypeObject* kind
     cdef tuple avals = entry.avals
     cdef Match found = ALL_ARRAYS
+    cdef ThreadFlags* flags = thread_flags()
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
         return OTHER
-    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or flags.disable_jit or flags.check_values:
         return OTHER
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
@@ -540,6 +557,8 @@ cdef Match matches(Entry entry, Flat* flat) except? OTHER:
         if kind == <PyTypeObject*>ArrayImpl:
             if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
                 return OTHER
+        elif flags.transfer_guard:
+            return OTHER
         elif kind == <PyTypeObject*>ndarray or kind == <PyTypeObject*>float or kind == <PyTypeObject*>int:
             try:
                 if aval_of(<object>leaf) is not <object>PyTuple_GET_ITEM(avals, i):
@@ -615,17 +634,18 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     cdef PyObject* leaf
     cdef Py_ssize_t i, n_results, size
     cdef size_t j
+    cdef ThreadFlags* flags = thread_flags()
     cdef list held = None
     if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
         return NULL
-    if entry.generation != generation or trace_epoch() != entry.epoch or thread_flags().disable_jit:
+    if entry.generation != generation or trace_epoch() != entry.epoch or flags.disable_jit or flags.check_values:
         return NULL
     for i in range(n):
         leaf = leaves[i]
         if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
             if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
                 return NULL
-        elif is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
+        elif not flags.transfer_guard and is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
             if held is None:
                 held = []
         else:
@@ -788,6 +808,7 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
     cdef TreeDef in_tree
     cdef object static = None
     cdef Py_ssize_t i
+    cdef list results
     if thread_flags().disable_jit:
         return self.__wrapped__(*args, **(kwargs or {}))
     if not self.simple:
@@ -815,7 +836,10 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
         entry.plain = (static is None and not kwargs and len(args) == len(leaves)
                        and all([type(a) in PLAIN for a in args]))
         self.last = entry
-    return unflatten(entry.out_tree, entry.executable.run(leaves))
+    results = entry.executable.run(leaves)
+    if thread_flags().check_values:
+        check_values(jit_p, {"jaxpr": entry.closed, "name": entry.name}, leaves, results)
+    return unflatten(entry.out_tree, results)
 
 
 cdef frozenset PLAIN = frozenset((ArrayImpl, np.ndarray, int, float))

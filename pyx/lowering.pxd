@@ -11,6 +11,8 @@ cdef class LoweringContext:
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
     cdef public tuple avals_out
     cdef readonly object platform
+    cdef public list callbacks  # the Python functions that the program calls back, in the order of their indices
+    cdef public object token     # SSA name of the token that the next ordered effect takes; None in a program without
     cdef str scope               # the names of the equations around the current one, or None for text without locations
     cdef str name_stack          # of the equation around the current one
     cdef list lower_eqns(self, list eqns, dict env)

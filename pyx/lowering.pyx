@@ -21,12 +21,15 @@ cdef list trace_tables = []
 cdef Py_ssize_t TRACE_BOUND = 1024
 register_tables("functions in lowering rules", TRACE_BOUND, lambda: trace_tables)
 
+TOKEN = "!stablehlo.token"
+
 
 def trace_table():
     """A table for `LoweringContext.inline_function` to keep traces in."""
     cdef dict table = {}
     trace_tables.append(table)
     return table
+
 
 # Larger constants of a program are passed to it as arguments.
 cdef Py_ssize_t MAX_INLINE_BYTES = 1024
@@ -78,6 +81,14 @@ cdef str nested_text(object value):
     return str(value)
 
 
+def is_ordered(closed):
+    """Whether some effect of a jaxpr is ordered: its equations then pass a token on to each other."""
+    for effect in closed.effects:
+        if getattr(effect, "ordered", False):
+            return True
+    return False
+
+
 @cython.final
 cdef class LoweringContext:
     """Writes one module. Lowering rules get it as their first argument.
@@ -92,6 +103,7 @@ cdef class LoweringContext:
         self.constants = {}
         self.function_names = {"main"}
         self.platform = platform
+        self.callbacks = []
         self.scope = scope
         self.name_stack = ""
         self.avals_in = ()
@@ -194,27 +206,23 @@ cdef class LoweringContext:
         self.lines, self.constants = outer_lines, outer_constants
         return f"({{\n^bb0({header}):\n{body}\n}})"
 
-    def body(self, ClosedJaxpr closed, names):
-        """The text of a region without arguments, or whose arguments have been named: equations and the return."""
-        outer_lines, outer_constants = self.lines, self.constants
-        self.lines, self.constants = [], {}
-        outs = self.inline(closed, names)
-        types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
-        tail = f' {", ".join(outs)} : {types}' if outs else ""
-        self.lines.append(f"stablehlo.return{tail}")
-        text = "\n".join(self.lines)
-        self.lines, self.constants = outer_lines, outer_constants
-        return text
+    def body(self, ClosedJaxpr closed, names, before=(), types_before=(), bint with_token=False):
+        """The text of a region without arguments, or whose arguments have been named: equations and the return.
 
-    def body_with_results(self, ClosedJaxpr closed, names, before, avals_before):
-        """As `body`, but the region returns the named values `before` ahead of the jaxpr's results."""
-        outer_lines, outer_constants = self.lines, self.constants
+        The region returns the named values `before`, of the types `types_before`, ahead of the jaxpr's results, and
+        `with_token` the token of its last ordered effect ahead of all.
+        """
+        outer_lines, outer_constants, outer_token = self.lines, self.constants, self.token
         self.lines, self.constants = [], {}
         outs = list(before) + self.inline(closed, names)
-        types = ", ".join([a.mlir for a in avals_before] + [v.aval.mlir for v in closed.jaxpr.outvars])
-        self.lines.append(f"stablehlo.return {', '.join(outs)} : {types}")
+        types = list(types_before) + [v.aval.mlir for v in closed.jaxpr.outvars]
+        if with_token:
+            outs.insert(0, self.token)
+            types.insert(0, TOKEN)
+        tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
+        self.lines.append(f"stablehlo.return{tail}")
         text = "\n".join(self.lines)
-        self.lines, self.constants = outer_lines, outer_constants
+        self.lines, self.constants, self.token = outer_lines, outer_constants, outer_token
         return text
 
     def call(self, ClosedJaxpr closed, names, str hint="fn"):
@@ -226,11 +234,21 @@ cdef class LoweringContext:
             self.functions.append(self.function(closed, function, "private"))
         else:
             function = found[0]
-        types = ", ".join([v.aval.mlir for v in closed.jaxpr.invars])
-        results = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
-        n = len(closed.jaxpr.outvars)
-        outs = self.op(f"func.call @{function}({', '.join(names)}) : ({types}) -> ({results})", n)
-        return [outs] if n == 1 else outs
+        types = [v.aval.mlir for v in closed.jaxpr.invars]
+        results = [v.aval.mlir for v in closed.jaxpr.outvars]
+        with_token = is_ordered(closed)
+        if with_token:
+            names = [self.token, *names]
+            types.insert(0, TOKEN)
+            results.insert(0, TOKEN)
+        n = len(results)
+        outs = self.op(f"func.call @{function}({', '.join(names)}) : ({', '.join(types)}) -> ({', '.join(results)})", n)
+        if n == 1:
+            outs = [outs]
+        if with_token:
+            self.token = outs[0]
+            return outs[1:]
+        return outs
 
     def function_name(self, str hint):
         hint = "".join([c if c.isalnum() and c.isascii() or c == "_" else "_" for c in hint]) or "fn"
@@ -242,24 +260,41 @@ cdef class LoweringContext:
         return name
 
     def function(self, ClosedJaxpr closed, str name, str visibility, arg_attributes=None, result_attributes=None):
-        """The text of a function that computes a jaxpr."""
+        """The text of a function that computes a jaxpr.
+
+        One with ordered effects makes a token; where it is private, it takes one and returns the last, ahead of all
+        else.
+        """
         outer_lines, outer_constants, outer_counter = self.lines, self.constants, self.counter
-        self.lines, self.constants, self.counter = [], {}, 0
+        outer_token = self.token
+        with_token = is_ordered(closed)
+        passes_token = with_token and visibility == "private"
+        self.lines, self.constants, self.counter, self.token = [], {}, 0, None
         avals_in, avals_out = self.avals_in, self.avals_out
         arguments = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
         declared = []
         for i, var in enumerate(closed.jaxpr.invars):
             attribute = "" if arg_attributes is None or not arg_attributes[i] else f" {{{arg_attributes[i]}}}"
             declared.append(f"%arg{i}: {var.aval.mlir}{attribute}")
+        if passes_token:
+            self.token = "%token"
+            declared.insert(0, f"%token: {TOKEN}")
+        elif with_token:
+            self.token = self.op(f"stablehlo.create_token : {TOKEN}")
         outs = self.inline(closed, arguments)
         declared_results = []
         for i, var in enumerate(closed.jaxpr.outvars):
             attribute = "" if result_attributes is None or not result_attributes[i] else f" {{{result_attributes[i]}}}"
             declared_results.append(var.aval.mlir + attribute)
-        types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
-        tail = f' {", ".join(outs)} : {types}' if outs else ""
+        types = [v.aval.mlir for v in closed.jaxpr.outvars]
+        if passes_token:
+            outs.insert(0, self.token)
+            types.insert(0, TOKEN)
+            declared_results.insert(0, TOKEN)
+        tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
         body = "\n".join([f"    {line}" for line in self.lines])
         self.lines, self.constants, self.counter = outer_lines, outer_constants, outer_counter
+        self.token = outer_token
         self.avals_in, self.avals_out = avals_in, avals_out
         return (f"  func.func {visibility} @{name}({', '.join(declared)}) -> ({', '.join(declared_results)}) {{\n"
                 f"{body}\n    return{tail}\n  }}\n")
@@ -340,7 +375,8 @@ def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes
                  scope=None):
     """The StableHLO text of a module whose `main` computes a jaxpr; with `scope`, its name, with source locations.
 
-    Large constants become leading arguments. Returns the text and the list of the constants to pass.
+    Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the
+    Python functions that the program calls.
     """
     context = LoweringContext(platform, scope)
     jaxpr = closed.jaxpr
@@ -356,4 +392,4 @@ def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes
             arg_attributes = [""] * len(large) + list(arg_attributes)
     main = context.function(closed, "main", "public", arg_attributes, result_attributes)
     text = f"module @{name} {{\n{main}{''.join(context.functions)}}}\n"
-    return text, [value for _, value in large]
+    return text, [value for _, value in large], context.callbacks

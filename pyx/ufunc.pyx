@@ -6,9 +6,11 @@ from cpython.ref cimport Py_INCREF
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, is_operand, scalar_literal, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport config_epoch
+from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code, info,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code,
+    info,
     promote, promotion_error,
 )
 from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
@@ -26,7 +28,7 @@ cdef extern from *:
 cdef Primitive convert_p = None
 cdef Primitive broadcast_in_dim_p = None
 cdef Primitive ne_p = None
-cdef object rank_promotion = None    # (name, shapes), called where ranks differ; None when 'allow'
+cdef object rank_promotion = None    # (name, shapes), called where ranks differ and the option is not 'allow'
 
 
 def install_conversion(Primitive convert, Primitive broadcast_in_dim, Primitive not_equal):
@@ -38,7 +40,7 @@ def install_conversion(Primitive convert, Primitive broadcast_in_dim, Primitive 
 
 
 def install_rank_promotion(check):
-    """`check(name, shapes)` is called where operands of different rank are broadcast; None to allow it silently."""
+    """`check(name, shapes)` is called where operands of different rank are broadcast and the option minds."""
     global rank_promotion
     rank_promotion = check
 
@@ -156,7 +158,7 @@ cdef object arithmetic_error(int node_a, int node_b):
     for node in (node_a, node_b):
         if info[node >> 1].kind >= KIND_FLOAT0:
             dtype = "float0" if info[node >> 1].kind == KIND_FLOAT0 else code_dtype(node >> 1)
-            raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither random keys nor the float0 "
+            raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither keys nor the float0 "
                             "tangents of integers are numbers")
     return promotion_error(node_a, node_b)
 
@@ -216,7 +218,7 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
     arguments = op.__signature__.bind(*args, **kwargs).arguments
     for name in ("out", "where"):
         if arguments.pop(name, None) is not None:
-            raise NotImplementedError(f"{op.fields['name']}: {name}= is for writing into an array, and arrays are immutable; "
+            raise NotImplementedError(f"{op.fields['name']}: {name}= would write into an array; arrays are immutable; "
                                       "use the returned array")
     operands = arguments["args"] if "args" in arguments else tuple(arguments.values())
     if op.strict:
@@ -233,8 +235,8 @@ cdef object call_slow(Elementwise op, tuple args, dict kwargs):
 
 
 cdef object bad_operand(Elementwise op, object x, int position):
-    raise TypeError(f"{op.fields['name']}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array or a "
-                    "number; make an array of it with cyxla.numpy.array(...)")
+    raise TypeError(f"{op.fields['name']}: argument {position} is {x!r:.80} of type {type(x).__name__}, not an array "
+                    "or a number; make an array of it with cyxla.numpy.array(...)")
 
 
 cdef inline int inexact_node(int node) noexcept:
@@ -304,7 +306,7 @@ cdef tuple broadcast_shapes(Elementwise op, ShapedArray a, ShapedArray b):
     cdef Py_ssize_t i, n, da, db
     cdef list shape = []
     n = max(a.ndim, b.ndim)
-    if a.ndim != b.ndim and rank_promotion is not None:
+    if a.ndim != b.ndim and thread_flags().rank_promotion:
         rank_promotion(op.fields["name"], (a.shape, b.shape))
     for i in range(n):
         da = 1 if i < n - a.ndim else <Py_ssize_t>a.shape[i - (n - a.ndim)]
@@ -327,7 +329,7 @@ cdef object apply_binary(Elementwise op, object x, object y):
             primitive = op.bool_primitive
         return bind(primitive, (x, y), NO_PARAMS)
     if y is op.scalar and y is not None and isinstance(x, Array) and (<Array>x).aval is op.beside and (
-            op.epoch == config_epoch()):
+            op.epoch == config_epoch()) and not thread_flags().transfer_guard:
         return bind(op.of_promoted, (x, op.promoted), NO_PARAMS)
     a = operand(op, x, 0)
     b = operand(op, y, 1)
@@ -361,8 +363,6 @@ cdef object apply_binary(Elementwise op, object x, object y):
         shape = broadcast_shapes(op, aval_a, aval_b)
         a = broadcast_to(a, shape)
         b = broadcast_to(b, shape)
-    elif rank_promotion is not None and aval_a.ndim != aval_b.ndim and aval_a.ndim and aval_b.ndim:
-        rank_promotion(op.fields["name"], (aval_a.shape, aval_b.shape))
     if a is x and (type(y) is int or type(y) is float):
         op.scalar = y
         op.beside = aval_a

@@ -48,11 +48,14 @@ from cyxla._runtime.backend import local_devices as local_devices
 from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
+from cyxla._runtime.callbacks import effects_barrier as effects_barrier
 from cyxla._transform.caches import cache_info as cache_info
 from cyxla._transform.caches import clear_caches as clear_caches
+from cyxla._transform.callbacks import pure_callback as pure_callback
 from cyxla._transform.checkpoint import checkpoint as checkpoint
 from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
 from cyxla._transform.closure import closure_convert as closure_convert
+from cyxla._transform.compile_time import ensure_compile_time_eval as ensure_compile_time_eval
 from cyxla._transform.custom import custom_gradient as custom_gradient
 from cyxla._transform.custom import custom_jvp as custom_jvp
 from cyxla._transform.custom import custom_vjp as custom_vjp
@@ -91,7 +94,9 @@ _LAZY = {
     "api_util",
     "core",
     "custom_derivatives",
+    "debug",
     "dlpack",
+    "experimental",
     "extend",
     "ffi",
     "flatten_util",

@@ -8,6 +8,7 @@ from typing import Any, Union
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import Literal, Trace, Tracer, Var, using_trace
 from cyxla._engine.core import eval_jaxpr as _eval_jaxpr
+from cyxla._transform.compile_time import ensure_compile_time_eval
 
 Atom = Union[Var, Literal]  # noqa: UP007
 ParamDict = dict[str, Any]
@@ -40,23 +41,6 @@ def eval_jaxpr(jaxpr, consts, *args, propagate_source_info=True):
 @contextmanager
 def eval_context():
     """Under it, operations on arrays are evaluated at once, also while a function is traced."""
-    with using_trace(None):
-        yield
-
-
-@contextmanager
-def ensure_compile_time_eval():
-    """Under it, operations on values that are known while a function is traced are evaluated at once.
-
-    >>> import cyxla, cyxla.numpy as jnp
-    >>> @cyxla.jit
-    ... def f(x):
-    ...     with ensure_compile_time_eval():
-    ...         n = int(jnp.arange(3).sum())
-    ...     return x + n
-    >>> print(f(1))
-    4
-    """
     with using_trace(None):
         yield
 

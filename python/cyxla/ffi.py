@@ -14,6 +14,7 @@ from cyxla._engine.array import Array, asarray
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import Primitive
 from cyxla._runtime import ffi as _runtime
+from cyxla._transform.effects import Effect
 from cyxla._transform.jaxprs import move_batch_axis
 
 _METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized")
@@ -130,11 +131,8 @@ def _attribute(name, value):
 # the primitive --------------------------------------------------------------------------------------------------------
 
 
-class FfiEffect:
+class FfiEffect(Effect):
     """The effect of calls that must be made though nobody uses their results."""
-
-    def __repr__(self):
-        return "FfiEffect()"
 
 
 _EFFECT = frozenset({FfiEffect()})

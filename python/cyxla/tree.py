@@ -1,6 +1,5 @@
 """The functions on pytrees under short names; ``cyxla.tree_util`` has the rest."""
 
-
 from cyxla import tree_util as _tree_util
 
 __all__ = [

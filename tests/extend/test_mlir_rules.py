@@ -112,9 +112,36 @@ def control_flow_inside(m):
     return with_rule(m, rule).bind
 
 
+def python_callback(m):
+    """A rule that calls Python, beside one that traces a function that does."""
+
+    def rule(ctx, x):
+        outs, _, _ = m.mlir.emit_python_callback(
+            ctx, lambda x: (np.sort(-np.asarray(x)),), None, [x], ctx.avals_in, ctx.avals_out, has_side_effect=False
+        )
+        return outs
+
+    traced = with_rule(
+        m,
+        m.mlir.lower_fun(
+            lambda x: m.jax.pure_callback(lambda x: np.cumsum(np.asarray(x)), x, x), multiple_results=False
+        ),
+    )
+
+    def both(ctx, x):
+        inner = m.mlir.lower_fun(lambda x: traced.bind(x) * 2, multiple_results=False)
+        return [hlo.add(*m.mlir.flatten_ir_values([inner(ctx, x), rule(ctx, x)]))]
+
+    p, q = with_rule(m, rule), with_rule(m, both)
+    if m is THEIRS:  # whose contexts take one effect a rule
+        return lambda x: traced.bind(x) + (traced.bind(x) * 2 + p.bind(x)) + p.bind(x)
+    return lambda x: traced.bind(x) + q.bind(x) + p.bind(x)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        python_callback,
         region,
         function,
         lower_fun_inside,

@@ -119,3 +119,39 @@ example(
     lambda lax, x: lax.platform_dependent(x, cpu=lax.sin, default=lambda v: v * 7),
     X,
 )
+
+# ---- calls of Python and checks; their effects are in tests/debug
+
+
+def with_effect(effect):
+    """The sine of the operand, after something that happens besides."""
+
+    def function(lax, x):
+        effect(lax, x)
+        return lax.sin(x)
+
+    return function
+
+
+def call(name, **options):
+    def function(lax, x):
+        function = getattr(module_of(lax, "experimental") if name == "io_callback" else module_of(lax), name)
+        result = module_of(lax).ShapeDtypeStruct(x.shape, x.dtype)
+        return function(lambda v: np.asarray(np.sin(v), np.float32), result, x, **options)
+
+    return function
+
+
+example("pure_callback", call("pure_callback", vmap_method="sequential"), X, differentiate=False)
+example(
+    "pure_callback", call("pure_callback", vmap_method="expand_dims"), X, differentiate=False, label="whole batches"
+)
+example("io_callback", call("io_callback"), X, differentiate=False)
+example("debug_print", with_effect(lambda lax, x: module_of(lax, "debug").print("{}", x)), X)
+example("debug_callback", with_effect(lambda lax, x: module_of(lax, "debug").callback(lambda v: None, x)), X)
+example(
+    "check",
+    with_effect(lambda lax, x: module_of(lax, "experimental.checkify").debug_check(x[0] < 9, "{}", x)),
+    X,
+    differentiate=False,
+)

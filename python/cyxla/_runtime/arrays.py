@@ -1,7 +1,8 @@
 """What a concrete array asks of the runtime; loaded when the first array meets a device."""
 
-from cyxla._runtime import backend, buffers
-from cyxla._runtime.buffers import copy_to_device, copy_to_host_async, device_to_host, on_device_size, unsafe_pointer
+from cyxla._engine.core import get_trace
+from cyxla._runtime import backend, buffers, guards
+from cyxla._runtime.buffers import copy_to_host_async, device_to_host, on_device_size, unsafe_pointer
 from cyxla._runtime.dlpack import dlpack_device, to_dlpack
 from cyxla._runtime.sharding import single_device_sharding
 
@@ -12,6 +13,7 @@ __all__ = [
     "default_device",
     "device_to_host",
     "dlpack_device",
+    "guard_host_to_device",
     "host_to_device",
     "on_device_size",
     "shards",
@@ -25,6 +27,17 @@ default_device = backend.default_device
 
 def host_to_device(array, device):
     return buffers.host_to_device(array, backend.default_device() if device is None else device)
+
+
+def guard_host_to_device(value):
+    """Called for values that become arrays, while some transfer guard is set."""
+    if get_trace() is None:
+        guards.check("host_to_device", value)
+
+
+def copy_to_device(buffer, device):
+    guards.check("device_to_device", buffer.aval)
+    return buffers.copy_to_device(buffer, device)
 
 
 class Shard:

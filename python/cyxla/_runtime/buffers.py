@@ -106,8 +106,10 @@ def device_to_host(buffer):
         view = memoryview(buffer)
     except (BufferError, TypeError, ValueError):
         # The buffer protocol knows neither ml_dtypes' types nor memory that is not the host's.
-        from . import xla
+        from . import guards, xla
 
+        if device_of(buffer).platform != "cpu":
+            guards.check("device_to_host", buffer.aval)
         return xla.numpy_value(buffer)
     return np.asarray(view)
 

@@ -13,7 +13,7 @@ import re
 import threading
 import time
 
-from . import cache
+from . import cache, callbacks
 from .options import options as runtime_options
 
 # What a program may have at most, to compile faster without the emitters and run as fast: lines, and elements of its
@@ -163,13 +163,15 @@ def compile(
     num_replicas=1,
     num_partitions=1,
     keep_alive=(),
+    host_callbacks=(),
     name="module",
 ):
     """Compiles a StableHLO module (text, str or bytes) and loads it onto devices; or finds it in the persistent cache.
 
     `small=False` says that a program is not to be compiled as a small one (see above), whatever `is_small` says.
-    Objects in `keep_alive` live as long as the executable; programs with any are not cached on disk, since they refer
-    to this process. Releases the GIL: several threads compile at once.
+    Objects in `keep_alive` live as long as the executable, and so do `host_callbacks`, the Python functions that the
+    program calls by their index; programs with any are not cached on disk, since they refer to this process. Releases
+    the GIL: several threads compile at once.
 
     Returns jaxlib's LoadedExecutable. Raises JaxRuntimeError for a module that does not parse or compile, or an option
     that XLA does not know.
@@ -186,14 +188,18 @@ def compile(
     settings = compile_options(devices, options, small=small, num_replicas=num_replicas, num_partitions=num_partitions)
     device_list = xla.jaxlib.DeviceList(tuple(devices))
     key = None
-    if not keep_alive and cache.is_enabled():
+    if not keep_alive and not host_callbacks and cache.is_enabled():
         key = cache.key(name, module_text, devices, settings)
         executable = cache.load(key, client, device_list, settings)
         if executable is not None:
             statistics.loads += 1
             statistics.seconds += time.perf_counter() - start
             return executable
-    executable = client.compile_and_load(module_text, device_list, settings)
+    if host_callbacks:
+        module = callbacks.module(module_text, client.platform)
+        executable = client.compile_and_load(module, device_list, settings, list(host_callbacks))
+    else:
+        executable = client.compile_and_load(module_text, device_list, settings)
     for value in keep_alive:
         executable.keep_alive(value)
     seconds = time.perf_counter() - start

@@ -35,13 +35,15 @@ _verdict: str | None = None  # '': the test was passed
 _lapack_ready = False
 
 
-def prepare(loaded, device, avals_in, avals_out, *, enabled=True):
+def prepare(loaded, device, avals_in, avals_out, *, enabled=True, calls_python=False):
     """A NativeProgram for a loaded executable; or, where it is left to PJRT, the reason as a string.
 
     `avals_in` and `avals_out` (anything with `shape` and `dtype`) are those that its callers will see to.
     """
     if not enabled:
         return "switched off (cyxla_native)"
+    if calls_python:
+        return "calls Python functions"
     if device.platform != "cpu":
         return f"on a device of platform {device.platform}"
     reason = unsupported(device)

@@ -35,6 +35,22 @@ def buffer_sharding(device):
     return jaxlib.GSPMDSharding(jaxlib.DeviceList((device,)), _REPLICATED)
 
 
+def parse_module(text):
+    """A StableHLO module of jaxlib's MLIR bindings, which load when they are first needed."""
+    from jaxlib.mlir import ir
+    from jaxlib.mlir._mlir_libs import _jax_mlir_ext
+    from jaxlib.mlir.dialects import chlo, stablehlo
+
+    registry = ir.DialectRegistry()
+    _jax_mlir_ext.register_dialects(registry)
+    context = ir.Context()
+    context.append_dialect_registry(registry)
+    chlo.register_dialect(context)
+    stablehlo.register_dialect(context)
+    context.load_all_available_dialects()
+    return ir.Module.parse(text, context)
+
+
 if JAXLIB_VERSION < (0, 11):
 
     def result_handler(aval, device):

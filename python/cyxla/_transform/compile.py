@@ -1,5 +1,6 @@
 """From a closed jaxpr to an `Executable`: dead code removed, lowered to StableHLO, compiled by XLA."""
 
+import logging
 import time
 
 from cyxla._core.config import config
@@ -8,12 +9,27 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
 from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
+from cyxla._transform.effects import is_ordered
+
+logger = logging.getLogger("cyxla")
 
 
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
-    __slots__ = ("_closed", "_options", "avals_in", "avals_out", "constants", "donated", "kept", "name", "text")
+    __slots__ = (
+        "_closed",
+        "_options",
+        "avals_in",
+        "avals_out",
+        "callbacks",
+        "constants",
+        "donated",
+        "effects",
+        "kept",
+        "name",
+        "text",
+    )
 
     def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
         start = time.perf_counter()
@@ -28,14 +44,20 @@ class Program:
         self.name = name
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
+        # That an equation refers to a named axis, for one, is nothing that happens when the program runs.
+        self.effects = [effect for effect in jaxpr.effects if getattr(effect, "observable", False)]
         self._closed = ClosedJaxpr(jaxpr, [c for _, c in pairs])
         self._options = {"platform": platform, "arg_attributes": attributes}
-        self.text, self.constants = lower_module(self._closed, f"jit_{module_name(name)}", **self._options)
-        dispatch.count("lower_s", time.perf_counter() - start)
+        self.text, self.constants, self.callbacks = lower_module(
+            self._closed, f"jit_{module_name(name)}", **self._options
+        )
+        seconds = time.perf_counter() - start
+        dispatch.count("lower_s", seconds)
+        log_compile("Lowered %s to StableHLO in %.6f s", name, seconds)
 
     def located_text(self):
         """The StableHLO text in which operations say which call, in which file and line, they come from."""
-        text, _ = lower_module(
+        text, _, _ = lower_module(
             self._closed, f"jit_{module_name(self.name)}", **self._options, scope=f"jit({self.name})"
         )
         return text
@@ -46,14 +68,18 @@ class Program:
         `small=False` keeps it from being compiled by the options that halve XLA's fixed cost for small programs.
         `run_natively` overrides the option `cyxla_native`: options are those of a thread, compilation may be another's.
         """
-        from cyxla._runtime import backend, compiler, execute, native
+        from cyxla._runtime import backend, callbacks, compiler, execute, native
 
         start = time.perf_counter()
         if run_natively is None:
             run_natively = config.cyxla_native
+        types = ", ".join(aval.str_short() for aval in self.avals_in)
+        log_compile("Compiling %s for arguments of types (%s)", self.name, types)
         target = device if device is not None else backend.default_device()
-        loaded = compiler.compile(self.text, [target], compiler_options, small=small)
+        loaded = compiler.compile(self.text, [target], compiler_options, small=small, host_callbacks=self.callbacks)
         runner = execute.prepare(loaded, [aval.physical() for aval in self.avals_out], target)
+        if self.effects:
+            runner.execute = callbacks.tracked(runner.execute, any(map(is_ordered, self.effects)))
         program = native.prepare(
             loaded,
             target,
@@ -61,10 +87,13 @@ class Program:
             [aval.physical() for aval in self.avals_out],
             # float0 results are made by the caller, from nothing.
             enabled=run_natively and all(aval.dtype != float0 for aval in self.avals_out),
+            calls_python=bool(self.callbacks),
         )
         dispatch.count("compilations", 1)
         dispatch.count("native", int(not isinstance(program, str)))
-        dispatch.count("compile_s", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        dispatch.count("compile_s", seconds)
+        log_compile("Compiled %s by XLA in %.6f s", self.name, seconds)
         return dispatch.Executable(
             runner,
             loaded,
@@ -76,6 +105,11 @@ class Program:
             donated=self.donated,
             native=program,
         )
+
+
+def log_compile(message, *args):
+    """Logs a step of a compilation: as a warning with `jax_log_compiles`, otherwise for debugging."""
+    logger.log(logging.WARNING if config.jax_log_compiles else logging.DEBUG, message, *args)
 
 
 def module_name(name):

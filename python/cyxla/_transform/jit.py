@@ -16,7 +16,7 @@ from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import caches, sameness, stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
-from cyxla._transform.compile import Program
+from cyxla._transform.compile import Program, log_compile
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
@@ -256,8 +256,10 @@ class JitSpec:
         start = time.perf_counter()
         info = DebugInfo("jit", self.name, self.fun, in_tree, static)
         jaxpr, consts = trace_flat(flat, avals, info)
+        seconds = time.perf_counter() - start
         dispatch.count("traces", 1)
-        dispatch.count("trace_s", time.perf_counter() - start)
+        dispatch.count("trace_s", seconds)
+        log_compile("Traced %s for jit in %.6f s", self.name, seconds)
         return Entry(stages.ClosedJaxpr(jaxpr, consts), out_tree, self.name)
 
     def donated(self, in_tree, static):
@@ -359,7 +361,14 @@ def _closes_over_no_tracer(entry):
     return not any(isinstance(c, Tracer) for c in entry.closed.consts)
 
 
+def _check_values(primitive, params, args, results):
+    from cyxla._transform.debug_values import check
+
+    check(primitive, params, args, results)
+
+
 dispatch.install_jit(jit_p, _trace_entry)
+dispatch.install_value_check(_check_values)
 
 
 def jit(

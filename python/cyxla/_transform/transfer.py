@@ -31,15 +31,19 @@ def _device_of(target):
 
 
 def _place(x, target, donate):
-    from cyxla._runtime import buffers
+    from cyxla._runtime import buffers, guards
 
-    array = own(asarray(x))
+    with guards.explicit:
+        array = own(asarray(x))
     device = _device_of(target)
     if device is None:
         return array
     if array.committed and array.device == device:
         return array
     buffer = array._buffer
+    if array.device != device:
+        with guards.explicit:
+            guards.check("device_to_device", array)
     moved = buffers.copy_to_device(buffer, device)
     if donate and moved is not buffer:
         array.delete()
@@ -84,10 +88,15 @@ def device_get(x):
     >>> cyxla.device_get({"a": jnp.arange(2)})
     {'a': array([0, 1], dtype=int32)}
     """
+    from cyxla._runtime import guards
+
     for leaf in tree_leaves(x):
         if isinstance(leaf, ArrayImpl):
             leaf.copy_to_host_async()
-    return tree_map(lambda leaf: np.asarray(leaf) if hasattr(leaf, "__array__") and not is_extended(leaf) else leaf, x)
+    with guards.explicit:
+        return tree_map(
+            lambda leaf: np.asarray(leaf) if hasattr(leaf, "__array__") and not is_extended(leaf) else leaf, x
+        )
 
 
 def is_extended(leaf):

@@ -25,7 +25,9 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr
 from cyxla._engine.lowering import LoweringContext
 from cyxla._engine.staging import trace_flat
 from cyxla._runtime import mlir as _mlir
+from cyxla._transform.callbacks import io_callback, pure_callback
 from cyxla._transform.lower import lower_fun as _text_lower_fun
+from cyxla._transform.shapes import ShapeDtypeStruct
 from cyxla.interpreters._tables import checked_primitive
 
 ir, func, hlo, chlo = _mlir.ir, _mlir.func, _mlir.stablehlo, _mlir.chlo
@@ -149,7 +151,7 @@ class LoweringRuleContext:
         return False
 
 
-def _new_module_context(platform):
+def _new_module_context(platform, callbacks):
     module = ir.Module.create()
     return ModuleContext(
         platforms=(platform,),
@@ -157,6 +159,7 @@ def _new_module_context(platform):
         module=module,
         ip=ir.InsertionPoint(module.body),
         symbol_table=ir.SymbolTable(module.operation),
+        host_callbacks=callbacks,
     )
 
 
@@ -388,6 +391,8 @@ def merge_mlir_modules(dst_module, sym_name, src_module, dst_symtab=None):
 def _add_jaxpr(module_context, closed, name):
     """The name of a new function of the module that computes a jaxpr."""
     writer = LoweringContext(module_context.platforms[0])
+    # Calls of Python refer to their functions by number.
+    writer.callbacks = module_context.host_callbacks
     main = writer.function(closed, writer.function_name(name), "private")
     source = ir.Module.parse(f"module {{\n{main}{''.join(writer.functions)}}}")
     main = _mlir.symbol(_mlir.functions(source)[0])
@@ -428,6 +433,33 @@ def core_call_lowering(ctx, *args, name, backend=None, call_jaxpr):
     return _call(ctx.module_context, closed, name, args)
 
 
+def emit_python_callback(
+    ctx,
+    callback,
+    token,
+    operands,
+    operand_avals,
+    result_avals,
+    *,
+    has_side_effect,
+    returns_token=True,
+    partitioned=False,
+    sharding=None,
+):
+    """Builds a call of a Python function, `callback(*arrays) -> sequence of arrays`, when the program runs.
+
+    Returns the values of the results, the token, and None, there being nothing to keep alive.
+    """
+
+    def call(*values):
+        return tuple(callback(*values))
+
+    call_python = io_callback if has_side_effect else pure_callback
+    results = tuple(ShapeDtypeStruct(aval.shape, aval.dtype) for aval in result_avals)
+    closed = ClosedJaxpr(*trace_flat(lambda args: list(call_python(call, results, *args)), list(operand_avals)))
+    return _call(ctx.module_context, closed, "callback", operands), token, None
+
+
 # rules ----------------------------------------------------------------------------------------------------------------
 
 
@@ -461,10 +493,10 @@ class LoweringResult(NamedTuple):
     shape_poly_state: Any
 
 
-def _build(primitive, rule, platform, avals_in, avals_out, params, name_of):
+def _build(primitive, rule, platform, avals_in, avals_out, params, name_of, callbacks):
     """Runs a rule in a module of its own; returns the texts of its functions and the name of the main one."""
     with _mlir.shared_context() as context, ir.Location.unknown(context):
-        module_context = _new_module_context(platform)
+        module_context = _new_module_context(platform, callbacks)
         kind = _mlir.function_type([a.mlir for a in avals_in], [a.mlir for a in avals_out])
         with module_context.ip:
             main = func.FuncOp(str(primitive), kind, visibility="private")
@@ -515,7 +547,9 @@ def _as_text_rule(primitive, rule):
         except TypeError:
             key = function = None
         if function is None:
-            texts, function = _build(primitive, rule, ctx.platform, avals_in, avals_out, params, ctx.function_name)
+            texts, function = _build(
+                primitive, rule, ctx.platform, avals_in, avals_out, params, ctx.function_name, ctx.callbacks
+            )
             ctx.functions.extend(f"{text}\n" for text in texts)
             if key is not None:
                 ctx.called[key] = function

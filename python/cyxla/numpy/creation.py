@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from cyxla import dlpack, lax
-from cyxla._engine.array import Array, ArrayImpl, array_from_host, own, typeof
+from cyxla._engine.array import Array, ArrayImpl, array_from_host, guard_host_to_device, own, typeof
 from cyxla._engine.array import asarray as to_array
 from cyxla._engine.host import filled
 from cyxla._transform.transfer import device_put
@@ -113,6 +113,7 @@ def _collect(value, leaves):
 
 
 def _from_sequence(value, dtype):
+    guard_host_to_device(value)
     leaves = _collect(value, [])
     classes = {leaf.__class__ for leaf in leaves}
     if classes <= {bool, int, float, complex}:

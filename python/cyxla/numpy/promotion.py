@@ -3,15 +3,18 @@
 Everything here works on dtypes, avals and small tuples; nothing is traced but the conversions that are needed.
 """
 
+import warnings
+
 import ml_dtypes
 import numpy as np
 
 from cyxla import lax
+from cyxla._core.config import config
 from cyxla._core.errors import ConcretizationTypeError
 from cyxla._engine.array import typeof
 from cyxla._engine.core import Tracer
 from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code, promote_nodes, requested_code
-from cyxla._engine.ufunc import convert_operand, promote_operands
+from cyxla._engine.ufunc import convert_operand, install_rank_promotion, promote_operands
 
 _BOOL = np.dtype(bool)
 _FLOAT32 = np.dtype(np.float32)
@@ -145,6 +148,21 @@ def promote_numeric(*args):
 def like(value, x):
     """A number as an Array of the dtype and weak type of ``x``."""
     return convert_operand(value, x.dtype, x.weak_type)
+
+
+def check_rank_promotion(name, shapes):
+    """Warns or raises for operands of different rank, as `jax_numpy_rank_promotion` says."""
+    listed = " and ".join(map(str, shapes))
+    message = (
+        f"{name}: shapes {listed} have different ranks, and jax_numpy_rank_promotion is "
+        f"{config.jax_numpy_rank_promotion!r}: add the missing axes by None in an index, or by jnp.expand_dims"
+    )
+    if config.jax_numpy_rank_promotion == "raise":
+        raise ValueError(message)
+    warnings.warn(message, stacklevel=2)
+
+
+install_rank_promotion(check_rank_promotion)
 
 
 def concrete(x, what):

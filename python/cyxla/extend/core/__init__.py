@@ -27,12 +27,9 @@ from cyxla._engine.core import (
 from cyxla._engine.core import Eqn as JaxprEqn
 from cyxla._engine.core import NamedAxisEffect as NamedAxisEffect
 from cyxla._engine.staging import LinearTrace, StagingTrace
+from cyxla._transform.effects import Effect
 
 no_effects = frozenset()
-
-
-class Effect:
-    """Base class of the effects that a primitive may have besides its results (`def_effectful_abstract_eval`)."""
 
 
 Effects = collections.abc.Set

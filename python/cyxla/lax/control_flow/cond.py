@@ -16,6 +16,7 @@ from cyxla._engine.core import (
     get_trace,
     is_undefined_primal,
 )
+from cyxla._engine.lowering import TOKEN, is_ordered
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, spread, trace_to_jaxpr
 from cyxla.lax.control_flow.common import (
@@ -200,11 +201,17 @@ def _lower(ctx, index, *operands, branches, branches_platforms=None):
         branches = (branches[choice(branches_platforms, ctx.platform)],)
     if len(branches) == 1:
         return ctx.inline(branches[0], operands)
-    regions = ", ".join(f"{{\n{ctx.body(branch, operands)}\n}}" for branch in branches)
-    types = ", ".join(a.mlir for a in ctx.avals_out)
-    n = len(ctx.avals_out)
-    outs = ctx.op(f'"stablehlo.case"({index}) ({regions}) : (tensor<i32>) -> ({types})', n)
-    return [outs] if n == 1 else outs
+    # Whichever branch runs, the token that comes out is that of its last ordered effect.
+    ordered = any(map(is_ordered, branches))
+    regions = ", ".join(f"{{\n{ctx.body(branch, operands, with_token=ordered)}\n}}" for branch in branches)
+    types = [TOKEN] * ordered + [a.mlir for a in ctx.avals_out]
+    n = len(types)
+    outs = ctx.op(f'"stablehlo.case"({index}) ({regions}) : (tensor<i32>) -> ({", ".join(types)})', n)
+    if n == 1:
+        outs = [outs]
+    if ordered:
+        ctx.token, *outs = outs
+    return outs
 
 
 cond_p = Primitive(

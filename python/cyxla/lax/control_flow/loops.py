@@ -7,7 +7,8 @@ from cyxla._core.config import config
 from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
-from cyxla._engine.pytree import tree_flatten, tree_unflatten
+from cyxla._engine.lowering import TOKEN, is_ordered
+from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
 from cyxla.lax._util import scalar_like
 from cyxla.lax.control_flow.common import (
@@ -151,23 +152,49 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
 
 
 def _lower(ctx, *names, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
-    avals = ctx.avals_in
-    n = len(avals)
-    if n == cond_nconsts + body_nconsts:
+    if is_ordered(cond_jaxpr):
+        return ctx.inline_function(
+            _with_test_in_body(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts), names, ctx.avals_in
+        )
+    types = [a.mlir for a in ctx.avals_in]
+    n_consts = cond_nconsts + body_nconsts
+    ordered = is_ordered(body_jaxpr)
+    if len(names) == n_consts and not body_jaxpr.effects:
         return []
     # Constants go round with what is carried: regions of `while` see nothing but their arguments.
     inner = [ctx.fresh() for _ in names]
+    token, outer_token = ctx.fresh(), ctx.token
     outer = ctx.fresh()
-    bound = ", ".join(f"{a} = {b}" for a, b in zip(inner, names))
-    types = ", ".join(a.mlir for a in avals)
-    test = ctx.body(cond_jaxpr, inner[:cond_nconsts] + inner[cond_nconsts + body_nconsts :])
-    step = ctx.body_with_results(
-        body_jaxpr, inner[cond_nconsts:], inner[: cond_nconsts + body_nconsts], avals[: cond_nconsts + body_nconsts]
-    )
-    ctx.write(f"{outer}:{n} = stablehlo.while({bound}) : {types}\ncond {{\n{test}\n}} do {{\n{step}\n}}")
-    if n == 1:
-        return [f"{outer}#0"]
-    return [f"{outer}#{i}" for i in range(cond_nconsts + body_nconsts, n)]
+    bound = [f"{a} = {b}" for a, b in zip(inner, names)]
+    test = ctx.body(cond_jaxpr, inner[:cond_nconsts] + inner[n_consts:])
+    ctx.token = token
+    step = ctx.body(body_jaxpr, inner[cond_nconsts:], inner[:n_consts], types[:n_consts], with_token=ordered)
+    if ordered:
+        bound.insert(0, f"{token} = {outer_token}")
+        types.insert(0, TOKEN)
+    n = len(types)
+    header = f"{outer}:{n} = stablehlo.while({', '.join(bound)}) : {', '.join(types)}"
+    ctx.write(f"{header}\ncond {{\n{test}\n}} do {{\n{step}\n}}")
+    ctx.token = f"{outer}#0" if ordered else outer_token
+    return [f"{outer}#{i}" for i in range(n_consts + ordered, n)]
+
+
+def _with_test_in_body(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+    """The loop with its test at the end of its body, for tests with ordered effects: their order goes round with it."""
+
+    def test(consts, carry):
+        return eval_jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, consts + carry)[0]
+
+    def loop(args):
+        cond_consts, body_consts, init = split_list(args, cond_nconsts, body_nconsts)
+
+        def step(state):
+            carry = eval_jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, body_consts + state[1])
+            return test(cond_consts, carry), carry
+
+        return while_loop(lambda state: state[0], step, (test(cond_consts, init), init))[1]
+
+    return loop
 
 
 while_p = Primitive(
@@ -227,6 +254,7 @@ def while_loop(cond_fun, body_fun, init_val):
 
 
 def _while_python(cond_fun, body_fun, value):
+    value = tree_map(asarray, value)
     while cond_fun(value):
         value = body_fun(value)
     return value
@@ -268,7 +296,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if first is not None and last is not None:
         if config.jax_disable_jit:
             for i in range(first, last):
-                init_val = body_fun(asarray(i), init_val)
+                init_val = body_fun(i, init_val)
             return init_val
         from cyxla.lax.control_flow.scan import scan
 
