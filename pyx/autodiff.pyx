@@ -94,7 +94,8 @@ cdef class JVPTrace(Trace):
                 out, tangent_out = primitive.jvp(list(primals), symbolic(primals, tangents), **params)
             else:
                 raise NotImplementedError(f"{primitive.name} has no derivative rule; give its function one by "
-                                          "jax.custom_jvp or jax.custom_vjp")
+                                          "jax.custom_jvp or jax.custom_vjp, or the primitive one by "
+                                          "interpreters.ad.defjvp")
         finally:
             restore_trace(previous)
         if not primitive.multiple_results:
@@ -290,7 +291,8 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
                 continue
         if primitive.transpose is None:
             raise NotImplementedError(
-                f"{primitive.name} has no transpose rule, which reverse mode needs of linear operations")
+                f"{primitive.name} has no transpose rule, which reverse-mode differentiation needs of linear operations; "
+                "a primitive of yours gets one in interpreters.ad.primitive_transposes")
         operands = []
         for atom in eqn.invars:
             if type(atom) is Literal:

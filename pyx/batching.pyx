@@ -31,6 +31,10 @@ cdef class Axis:
         self.spmd_name = spmd_name
         self.effect = None if name is None else NamedAxisEffect(name)
 
+    @property
+    def explicit_mesh_axis(self):
+        return None
+
 
 @cython.final
 cdef class BatchTracer(Tracer):
@@ -65,8 +69,15 @@ cdef class BatchTrace(Trace):
             if primitive.kind != GENERAL:
                 return batch_elementwise(self, primitive, values, dims, params, tracer)
             if primitive.batch is None:
-                raise NotImplementedError(f"{primitive.name} has no batching rule; map over it with jax.lax.map")
-            if primitive.batch_needs_axis:
+                raise NotImplementedError(f"{primitive.name} has no batching rule; map over it with jax.lax.map, "
+                                          "or give it a rule in interpreters.batching.primitive_batchers")
+            if primitive.open:
+                # Users' rules may compare with tuples.
+                if primitive.batch_needs_axis:
+                    out, dim = primitive.batch(self.axis, tuple(values), tuple(dims), **params)
+                else:
+                    out, dim = primitive.batch(tuple(values), tuple(dims), **params)
+            elif primitive.batch_needs_axis:
                 out, dim = primitive.batch(self.axis, values, dims, **params)
             else:
                 out, dim = primitive.batch(values, dims, **params)

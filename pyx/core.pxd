@@ -10,7 +10,7 @@ cdef enum PrimitiveKind:
 
 cdef class Primitive:
     cdef readonly str name
-    cdef readonly bint multiple_results
+    cdef public bint multiple_results
     cdef readonly int kind
     cdef int accepts                     # bit set of dtype kinds, for the two elementwise kinds
     cdef public bint linear
@@ -25,6 +25,8 @@ cdef class Primitive:
     cdef public object batch
     cdef public object lower
     cdef public object effects           # None, or (params) -> frozenset of effects
+    cdef object effectful_abstract       # None, or (avals, params) -> (avals, effects)
+    cdef readonly bint open              # a user's, whose rules come one by one
     cdef public bint host                # a kernel of host.pyx, known by the primitive's name, may run it eagerly
     cdef object host_last                # host's plan of the last eager call
     cdef public dict host_plans
@@ -45,7 +47,7 @@ cdef class CompileTimeTrace(Trace):
     pass
 
 cdef class Tracer(Array):
-    cdef readonly Trace _trace
+    cdef public Trace _trace
 
 cdef class ForbiddenTracer(Tracer):
     cdef object error                    # makes the exception

@@ -62,15 +62,15 @@ def install_loader(load):
 
 
 def all_primitives():
-    """Every primitive that was made, by name."""
+    """Every primitive that the library made, by name. Those of users, made with a name only, are not among them."""
     return dict(primitives)
 
 
-@cython.final
 cdef class Primitive:
     """An operation of the language that transformations interpret, with all of its rules in one record.
 
-    The rules and their signatures are described in `docs/architecture.md`, "How to add a primitive".
+    The rules and their signatures are described in `docs/architecture.md`, "How to add a primitive". A primitive made
+    with a name only gets its rules one by one, by the methods `def_...` and the functions of `cyxla.interpreters`.
     """
 
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
@@ -98,10 +98,51 @@ cdef class Primitive:
         self.abstract_cache = {}
         self.eager_cache = {}
         self.lower_cache = {}
-        primitives[name] = self
+        self.open = abstract is None and kind is None
+        if not self.open:
+            primitives[name] = self
 
     def __repr__(self):
         return self.name
+
+    def def_impl(self, impl):
+        """Sets what evaluates the primitive on concrete arrays, `impl(*args, **params)`; returns `impl`."""
+        self.impl = impl
+        return impl
+
+    def def_abstract_eval(self, abstract_eval):
+        """Sets the rule `(*avals, **params) -> aval`, or a list of avals with `multiple_results`; returns it."""
+        self.abstract = abstract_eval
+        self.effectful_abstract = None
+        self.effects = None
+        return abstract_eval
+
+    def def_effectful_abstract_eval(self, abstract_eval):
+        """Sets the rule `(*avals, **params) -> (aval or avals, set of effects)`; returns it."""
+        def abstract(*avals, **params):
+            return abstract_eval(*avals, **params)[0]
+
+        self.abstract = abstract
+        self.effectful_abstract = abstract_eval
+        # That there are effects; which ones, `eqn_effects` asks the rule, which also looks at the operands.
+        self.effects = no_effects
+        return abstract_eval
+
+    def bind_with_trace(self, Trace trace, args, *avals_and_params):
+        """Applies the primitive under a trace; the last argument is the dict of parameters."""
+        cdef Trace target = None if type(trace) is EvalTrace else trace
+        return bind_on(target, self, tuple([to_array(a) for a in args]), avals_and_params[-1])
+
+    def get_bind_params(self, params):
+        """`(subfuns, params)` such that `bind(*subfuns, *args, **params)` applies an equation with these parameters."""
+        return [], params
+
+    def forget_programs(self):
+        """Drops what was compiled of the primitive alone; for those who change its rules."""
+        self.eager_cache.clear()
+        self.lower_cache.clear()
+        self.abstract_cache.clear()
+        self.eager_last = None
 
     def bind(self, *args, **params):
         """Applies the primitive under the current trace."""
@@ -117,11 +158,24 @@ cdef class Primitive:
         return abstract_eval(self, avals, params)
 
     def __reduce__(self):
+        if primitives.get(self.name) is not self:
+            raise TypeError(f"cannot pickle the primitive {self.name}: another process could not find it by its name")
         return primitive_by_name, (self.name,)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
 
 
 def primitive_by_name(name):
     return primitives[name]
+
+
+def no_effects(**params):
+    """The effects of a primitive whose effects depend on more than its parameters."""
+    return EMPTY
 
 
 # -- traces
@@ -129,11 +183,32 @@ def primitive_by_name(name):
 cdef class Trace:
     """What is done with primitives while a transformation is under way."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.alive = True
+
     cdef object process(self, Primitive primitive, tuple args, dict params):
-        raise TypeError(f"{type(self).__name__} does not handle primitives")
+        # Of a trace written in Python.
+        if type(self).process_primitive is Trace.process_primitive:
+            raise TypeError(f"{type(self).__name__} does not handle primitives; give it a method process_primitive")
+        return self.process_primitive(primitive, list(args), params)
 
     def process_primitive(self, Primitive primitive, args, params):
         return self.process(primitive, tuple(args), params)
+
+    def invalidate(self):
+        """Makes further use of the tracers of this trace an error."""
+        self.alive = False
+
+    def is_valid(self):
+        return self.alive
+
+
+@cython.final
+cdef class EvalTrace(Trace):
+    """Eager evaluation, for those who want a trace object for it."""
+
+    cdef object process(self, Primitive primitive, tuple args, dict params):
+        return bind_on(None, primitive, args, params)
 
 
 cdef Trace current_trace():
@@ -181,7 +256,7 @@ cdef class using_trace:
     cdef object previous
 
     def __init__(self, Trace trace):
-        self.trace = trace
+        self.trace = None if type(trace) is EvalTrace else trace
 
     def __enter__(self):
         self.previous = current_trace()
@@ -206,6 +281,17 @@ cdef class Zero:
 
     def __repr__(self):
         return f"Zero({self.aval.str_short()})"
+
+    @staticmethod
+    def from_primal_value(value):
+        """The zero tangent of a value."""
+        return Zero(tangent_aval(aval_of(value)))
+
+    def instantiate(self):
+        """The zeros as an array."""
+        from cyxla._engine.autodiff import instantiate_zeros
+
+        return instantiate_zeros(self)
 
 
 @cython.final
@@ -239,8 +325,12 @@ def aval_to_tangent(ShapedArray aval):
 cdef class Tracer(Array):
     """An array whose value is not known while a function is transformed."""
 
-    def __init__(self):
-        raise TypeError("tracers are made by transformations only")
+    def __init__(self, Trace trace=None, ShapedArray aval=None):
+        if trace is None or aval is None:
+            raise TypeError("tracers are made by transformations only; one of a trace of your own is made by "
+                            "Tracer.__init__(trace, aval)")
+        self._trace = trace
+        self.aval = aval
 
     def __repr__(self):
         return f"{type(self).__name__}<{self.aval.str_short()}>"
@@ -434,10 +524,38 @@ cdef object abstract_eval(Primitive primitive, tuple args, dict params):
     except TypeError:
         return primitive.abstract(*avals, **params)
     if found is None:
+        if primitive.abstract is None:
+            raise NotImplementedError(f"{primitive.name} has no rule for abstract evaluation; give it one by "
+                                      "def_abstract_eval")
         found = primitive.abstract(*avals, **params)
+        if primitive.open:
+            # A user's rule may look at more than its arguments.
+            return checked_avals(primitive, found)
         if not holds_jaxpr(params):
             keep(primitive.abstract_cache, (avals, key), found, ABSTRACT_BOUND, "abstract evaluation")
     return found
+
+
+cdef object checked_avals(Primitive primitive, object result):
+    """What a user's abstract evaluation returned, as avals."""
+    if not primitive.multiple_results:
+        return checked_aval(primitive, result)
+    try:
+        return [checked_aval(primitive, aval) for aval in result]
+    except TypeError as error:
+        raise TypeError(f"{primitive.name}: the rule for abstract evaluation returned {result!r:.200}; a primitive of "
+                        "several results needs a list of ShapedArrays") from error
+
+
+cdef ShapedArray checked_aval(Primitive primitive, object result):
+    if isinstance(result, ShapedArray):
+        return <ShapedArray>result
+    if isinstance(result, Array):
+        return (<Array>result).aval
+    if hasattr(result, "shape") and hasattr(result, "dtype"):
+        return ShapedArray(tuple(result.shape), result.dtype, bool(getattr(result, "weak_type", False)))
+    raise TypeError(f"{primitive.name}: the rule for abstract evaluation returned {result!r:.200} of type "
+                    f"{type(result).__name__}; return a ShapedArray")
 
 
 cdef bint holds_jaxpr(dict params):
@@ -510,7 +628,13 @@ cdef class Eqn:
 
     @property
     def source_info(self):
-        return self.source
+        """Where the equation was written: `traceback`, as `source`, and `name_stack`."""
+        return load_module("equations").SourceInfo.of(self.source, self.name_stack)
+
+    @property
+    def ctx(self):
+        """What else to make current, by its attribute `manager`, when the equation is evaluated."""
+        return load_module("equations").CONTEXT
 
     def replace(self, **changes):
         """A copy of the equation with other `primitive`, `invars`, `outvars` or `params`."""
@@ -553,14 +677,18 @@ cdef class NamedAxisEffect:
 
 
 cdef object eqn_effects(Eqn eqn):
-    return EMPTY if eqn.primitive.effects is None else eqn.primitive.effects(**eqn.params)
+    if eqn.primitive.effects is None:
+        return EMPTY
+    if eqn.primitive.effectful_abstract is not None:
+        return frozenset(eqn.primitive.effectful_abstract(*[v.aval for v in eqn.invars], **eqn.params)[1])
+    return eqn.primitive.effects(**eqn.params)
 
 
 @cython.final
 cdef class Jaxpr:
     """A program of primitives: `{ lambda constvars ; invars. let eqns in outvars }`."""
 
-    def __init__(self, constvars, invars, outvars, eqns, effects=None, debug_info=None):
+    def __init__(self, constvars, invars, outvars, eqns, effects=None, debug_info=None, is_high=False):
         cdef Eqn eqn
         self.constvars = list(constvars)
         self.invars = list(invars)
@@ -625,6 +753,22 @@ cdef class ClosedJaxpr:
     @property
     def eqns(self):
         return self.jaxpr.eqns
+
+    @property
+    def constvars(self):
+        return self.jaxpr.constvars
+
+    @property
+    def invars(self):
+        return self.jaxpr.invars
+
+    @property
+    def outvars(self):
+        return self.jaxpr.outvars
+
+    @property
+    def debug_info(self):
+        return self.jaxpr.debug_info
 
     @property
     def effects(self):

@@ -29,6 +29,7 @@ from cyxla._engine.core cimport (
 from cyxla._engine.dtypes cimport FLOAT0, FLOAT32, FLOAT64, INT32, INT64, canonicalize_code, info, scalar_code
 from cyxla._engine.host cimport forget_states, host_runs, run_host
 from cyxla._engine import dtypes
+from cyxla._engine.array import is_arraylike
 from cyxla._engine.native cimport Donation, HostMemory, NativeProgram, new_memory
 from cyxla._engine.ndarray cimport Ndarray, is_contiguous, layout_is_known
 from cyxla._engine.pytree cimport (
@@ -313,16 +314,34 @@ cdef class EagerCall:
 
 
 cdef object eager(Primitive primitive, tuple args, dict params):
+    cdef object result
+    if primitive.impl is not None:
+        result = evaluate_users(primitive, args, params) if primitive.open else primitive.impl(*args, **params)
+        if thread_flags().check_values:
+            check_values(primitive, params, args, result if primitive.multiple_results else [result])
+        return result
+    return run_primitive(primitive, args, params)
+
+
+cdef object evaluate_users(Primitive primitive, tuple args, dict params):
+    """The result of a user's implementation, which may give NumPy arrays or numbers, as arrays."""
+    result = primitive.impl(*args, **params)
+    if primitive.multiple_results:
+        return [to_array(x) if is_arraylike(x) else x for x in result]
+    return to_array(result) if is_arraylike(result) else result
+
+
+def apply_primitive(Primitive primitive, *args, **params):
+    """Evaluates a primitive by its lowering, compiled by itself, whatever implementation it was given."""
+    return run_primitive(primitive, tuple([to_array(a) for a in args]), params)
+
+
+cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
     cdef Executable executable = None
     cdef EagerCall last
     cdef list arrays
     cdef list results
     cdef object result
-    if primitive.impl is not None:
-        result = primitive.impl(*args, **params)
-        if thread_flags().check_values:
-            check_values(primitive, params, args, result if primitive.multiple_results else [result])
-        return result
     if primitive.host:
         result = run_host(primitive, args, params)
         if result is not None:

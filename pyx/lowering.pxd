@@ -3,15 +3,15 @@ from cyxla._engine.core cimport ClosedJaxpr, Eqn, Jaxpr
 
 cdef class LoweringContext:
     cdef list lines              # of the function or region being written
-    cdef list functions          # finished functions, as text
-    cdef dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
+    cdef readonly list functions          # finished functions, as text
+    cdef readonly dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
     cdef dict constants          # (text, type) -> SSA name, within the current region
     cdef set function_names
     cdef Py_ssize_t counter
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
     cdef public tuple avals_out
     cdef readonly object platform
-    cdef readonly list callbacks  # the Python functions that the program calls back, in the order of their indices
+    cdef public list callbacks  # the Python functions that the program calls back, in the order of their indices
     cdef public object token     # SSA name of the token that the next ordered effect takes; None in a program without
     cdef str scope               # the names of the equations around the current one, or None for text without locations
     cdef str name_stack          # of the equation around the current one

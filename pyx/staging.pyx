@@ -191,6 +191,30 @@ cpdef tuple trace_flat(object fun, avals, debug_info=None):
     return result
 
 
+def trace_unknown(fun, avals):
+    """Runs `fun(list of tracers) -> list of arrays`, evaluating what does not depend on the tracers.
+
+    Returns the jaxpr of the results that depend on them, its constants, and for each result its value, or None.
+    """
+    cdef LinearTrace trace = new_linear_trace(current_trace())
+    cdef PyObject* previous
+    cdef list tracers = [trace.argument(aval) for aval in avals]
+    cdef list values = [], unknown = []
+    previous = swap_trace(trace)
+    try:
+        for out in fun(tracers):
+            if type(out) is StagingTracer and (<StagingTracer>out)._trace is trace:
+                unknown.append(out)
+                values.append(None)
+            else:
+                values.append(to_array(out))
+        jaxpr, consts = trace.finish(unknown)
+    finally:
+        restore_trace(previous)
+        trace.close()
+    return jaxpr, consts, values
+
+
 cdef bint has_side_effect(Eqn eqn) except -1:
     """Whether an equation must stay though nobody uses its results; that it refers to a named axis is no reason."""
     for effect in eqn.effects:

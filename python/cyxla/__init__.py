@@ -91,11 +91,16 @@ jacobian = jacrev
 # Modules that are loaded when they are first asked for.
 _LAZY = {
     "ad_checkpoint",
+    "api_util",
+    "core",
     "custom_derivatives",
     "debug",
     "dlpack",
     "experimental",
+    "extend",
+    "ffi",
     "flatten_util",
+    "interpreters",
     "nn",
     "ops",
     "random",

@@ -13,6 +13,7 @@ _lock = threading.RLock()
 _clients: dict = {}
 _failures: dict = {}
 _default: list = []
+_factories: dict = {}
 
 
 def _chosen_device():
@@ -47,7 +48,16 @@ def _requested_platforms():
             elif name:
                 names.append(name)
         return names, True
-    return [*plugins.names(), "cpu"], False
+    preferred = [name for name, (_, priority) in _factories.items() if priority > 0]
+    preferred.sort(key=lambda name: -_factories[name][1])
+    return [*preferred, *plugins.names(), "cpu"], False
+
+
+def register_factory(platform, factory, priority):
+    """Makes `factory()` give the client of a platform; with a positive priority it is preferred to plugins and CPU."""
+    if platform in _clients:
+        raise RuntimeError(f"the platform {platform!r} has started already; register its factory before")
+    _factories[platform] = (factory, priority)
 
 
 def _start(platform):
@@ -58,7 +68,11 @@ def _start(platform):
     with _lock:
         client = _clients.get(platform)
         if client is None:
-            if platform == "cpu":
+            if platform in _factories:
+                client = _factories[platform][0]()
+                if client is None:
+                    raise RuntimeError(f"the factory of the platform {platform!r} gave no client")
+            elif platform == "cpu":
                 client = _make_cpu_client()
             else:
                 client = plugins.make_client(platform)
@@ -113,7 +127,7 @@ def get_client(platform=None):
     for name in wanted:
         if name == "cpu" and not explicit:
             return _start("cpu")
-        if name in requested:
+        if name in requested or name in _factories:
             try:
                 return _start(name)
             except RuntimeError as error:
@@ -255,6 +269,13 @@ def device_class():
     from . import xla
 
     return xla.jaxlib.Device
+
+
+def client_class():
+    """The class of clients."""
+    from . import xla
+
+    return xla.jaxlib.Client
 
 
 def runtime_versions():

@@ -14,6 +14,15 @@ def current_scope():
     return getattr(_scopes, "path", None)
 
 
+def set_scope(path):
+    """Replaces the scopes of this thread; returns those before."""
+    outer = current_scope()
+    if not hasattr(_scopes, "path"):
+        install_name_stack(current_scope)
+    _scopes.path = path
+    return outer
+
+
 @contextmanager
 def named_scope(name):
     """Marks the operations of a block (or, as a decorator, of a function) with a name.
@@ -25,9 +34,7 @@ def named_scope(name):
     if not isinstance(name, str):
         raise TypeError(f"named_scope takes a string, got {name!r:.200} of type {type(name).__name__}")
     outer = current_scope()
-    if not hasattr(_scopes, "path"):
-        install_name_stack(current_scope)
-    _scopes.path = name if outer is None else f"{outer}/{name}"
+    set_scope(name if outer is None else f"{outer}/{name}")
     try:
         yield
     finally:

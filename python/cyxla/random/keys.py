@@ -470,9 +470,10 @@ def wrap_key_data(key_bits_array, *, impl=None, dtype=None) -> Array:
     return wrap(asarray(key_bits_array), impl)
 
 
-def key_impl(keys) -> str:
-    """The name of the generator that an array of keys is for."""
-    return typed(keys)[0].dtype.impl.name
+def key_impl(keys):
+    """The name of the generator that an array of keys is for, or the generator itself if no name stands for it."""
+    impl = typed(keys)[0].dtype.impl
+    return impl.name if _impls.get(impl.name) is impl else impl
 
 
 def key_dtype(impl_spec=None):
