@@ -291,7 +291,7 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
                 continue
         if primitive.transpose is None:
             raise NotImplementedError(
-                f"{primitive.name} has no transpose rule, which reverse-mode differentiation needs of linear operations; "
+                f"{primitive.name} has no transpose rule, which reverse mode needs of linear operations; "
                 "a primitive of yours gets one in interpreters.ad.primitive_transposes")
         operands = []
         for atom in eqn.invars:

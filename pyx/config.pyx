@@ -7,7 +7,7 @@ here by number.
 import functools
 import threading
 
-from cyxla._engine.caches import CacheInfo, evicted, register, register_tables
+from cyxla._engine.caches import CacheInfo, evicted, register
 
 from cyxla._engine.caches cimport keep
 
@@ -27,8 +27,19 @@ cdef long last_epoch = 0
 cdef set key_numbers = set()      # key_options as a set
 cdef dict transitions = {}        # (epoch, option, its new value) -> epoch and flags after the change
 cdef Py_ssize_t CONFIGURATION_BOUND = 1024
-register_tables("configurations", CONFIGURATION_BOUND, lambda: [epochs, transitions])
 cdef long global_version = 1
+
+
+def forget_configurations():
+    """Empties the tables of epochs. The flags of all threads are made anew: an old epoch must not meet a new one."""
+    global global_version
+    epochs.clear()
+    transitions.clear()
+    global_version += 1
+
+
+register("configurations", lambda: CacheInfo(len(epochs) + len(transitions), CONFIGURATION_BOUND,
+                                             evictions=evicted("configurations")), forget_configurations)
 cdef dict axes_numbers = {(): 0}   # named axes of a thread -> their number
 cdef long last_axes = 0
 register("named axes", lambda: CacheInfo(len(axes_numbers), CONFIGURATION_BOUND, evictions=evicted("named axes")),

@@ -128,6 +128,18 @@ def test_x64_has_its_own_entries():
     assert f.traces == 3
 
 
+def test_configurations_can_be_forgotten():
+    f = Counting(lambda x: x + 1)
+    jitted = cyxla.jit(f)
+    jitted(1.0)
+    cyxla.clear_caches()
+    for _ in range(2):
+        jitted(1.0)
+        with cyxla.enable_x64(True):
+            jitted(1.0)
+    assert f.traces == 3
+
+
 def test_default_matmul_precision_has_its_own_entries():
     f = Counting(lambda x: x @ x)
     jitted = cyxla.jit(f)
