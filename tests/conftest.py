@@ -1,6 +1,6 @@
 """Puts this directory on the path, so that tests anywhere below it can import `compare`; keeps memory in bounds."""
 
-import resource
+import os
 
 import jax
 import pytest
@@ -13,7 +13,7 @@ MUCH_MEMORY = 2_000_000
 
 def resident():
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 @pytest.fixture(autouse=True, scope="module")
