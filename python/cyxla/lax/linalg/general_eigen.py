@@ -14,11 +14,10 @@ from cyxla.lax.linalg.lapack import check_matrix, info_aval, lapack_call, letter
 from cyxla.lax.linalg.lu_decomposition import lu
 from cyxla.lax.linalg.matrices import (
     adjoint,
-    as_columns,
     as_rows,
     batch_matrices,
     diagonal_of,
-    identity,
+    inverse_differences,
     matmul,
     take_rows,
 )
@@ -108,13 +107,10 @@ def _eig_jvp(primals, tangents, **params):
     t_values = diagonal_of(inner)
     if not vectors_wanted:
         return outs, [t_values]
-    eye = identity(values.shape[-1], values.dtype, values.shape[:-1])
-    differences = lax.sub(as_rows(values, eye.shape), as_columns(values, eye.shape))
-    factors = lax.sub(lax.div(lax.full_like(eye, 1), lax.add(differences, eye)), eye)
-    change = matmul(right, lax.mul(factors, inner))
+    change = matmul(right, lax.mul(inverse_differences(values), inner))
     # Eigenvectors keep length one.
     along = lax.real(diagonal_of(matmul(adjoint(right), change)))
-    along = as_rows(lax.convert_element_type(along, right.dtype), eye.shape)
+    along = as_rows(lax.convert_element_type(along, right.dtype), right.shape)
     return outs, [t_values, lax.sub(change, lax.mul(right, along))]
 
 

@@ -12,11 +12,9 @@ from cyxla.lax._util import is_complex, real_code
 from cyxla.lax.linalg.lapack import check_matrix, info_aval, lapack_call, letter, nan_where_failed
 from cyxla.lax.linalg.matrices import (
     adjoint,
-    as_columns,
-    as_rows,
     batch_matrices,
     diagonal_of,
-    identity,
+    inverse_differences,
     matmul,
 )
 from cyxla.lax.linalg.triangular import as_inexact, symmetrized
@@ -59,15 +57,11 @@ def _eigh_jvp(primals, tangents, **params):
     (t,) = tangents
     if type(t) is Zero:
         return [v, w], [t, Zero(w.aval)]
-    n = v.shape[-1]
     inner = matmul(adjoint(v), matmul(t, v))
     t_w = diagonal_of(inner)
     if is_complex(t_w.aval):
         t_w = lax.real(t_w)
-    # Each off-diagonal entry is divided by the difference of two eigenvalues.
-    eye = identity(n, w.dtype, w.shape[:-1])
-    differences = lax.sub(as_rows(w, eye.shape), as_columns(w, eye.shape))
-    factors = lax.sub(lax.div(lax.full_like(eye, 1), lax.add(differences, eye)), eye)
+    factors = inverse_differences(w)
     if is_complex(inner.aval):
         factors = lax.convert_element_type(factors, inner.dtype)
     return [v, w], [matmul(v, lax.mul(factors, inner)), t_w]

@@ -80,6 +80,13 @@ def as_columns(v, shape) -> Array:
     return lax.broadcast_in_dim(v, shape, tuple(range(rank - 1)))
 
 
+def inverse_differences(w) -> Array:
+    """Matrices with 1 / (w[j] - w[i]) at (i, j) and zeros on the diagonal: by these eigenvectors change."""
+    eye = identity(w.shape[-1], w.dtype, w.shape[:-1])
+    differences = lax.sub(as_rows(w, eye.shape), as_columns(w, eye.shape))
+    return lax.sub(lax.div(lax.full_like(eye, 1), lax.add(differences, eye)), eye)
+
+
 def pad_rows(x, count: int) -> Array:
     """The matrices with rows of zeros below."""
     if not count:
