@@ -90,3 +90,25 @@ def test_types_that_cannot_be_subclassed_are_final_in_the_stub():
 
 def test_the_modules_of_the_engine_are_found():
     assert {"core", "staging", "dispatch", "pytree", "array"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("package", ["cyxla", "cyxla.lax", "cyxla.numpy"])
+def test_stubs_of_packages_name_what_they_give_now_and_later(package):
+    module = importlib.import_module(package)
+    tree = ast.parse(pathlib.Path(module.__file__).with_suffix(".pyi").read_text("utf-8"))
+    given = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            given.update({alias.asname: (node.module, alias.name) for alias in node.names if alias.asname})
+        elif isinstance(node, ast.AnnAssign):
+            given[node.target.id] = (package, node.target.id)
+        elif isinstance(node, ast.Assign):
+            given[node.targets[0].id] = (package, node.targets[0].id)
+    submodules = {info.name for info in pkgutil.iter_modules(module.__path__)}
+    unlisted = public(dir(module)) - set(given) - submodules
+    assert not unlisted
+    assert not set(given) - set(dir(module))
+    for name, (source, original) in given.items():
+        source = importlib.import_module(source)
+        assert getattr(module, name) is getattr(source, original), name
+    assert not {*module._LATER} & set(given), "a module that has the name of a function takes it when it is loaded"

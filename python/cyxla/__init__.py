@@ -35,6 +35,7 @@ from cyxla._core.config import transfer_guard as transfer_guard
 from cyxla._core.config import transfer_guard_device_to_device as transfer_guard_device_to_device
 from cyxla._core.config import transfer_guard_device_to_host as transfer_guard_device_to_host
 from cyxla._core.config import transfer_guard_host_to_device as transfer_guard_host_to_device
+from cyxla._core.later import later as _later
 from cyxla._engine.array import Array as Array
 from cyxla._engine.array import typeof as typeof
 from cyxla._engine.dtypes import float0 as float0
@@ -48,48 +49,31 @@ from cyxla._runtime.backend import local_devices as local_devices
 from cyxla._runtime.backend import process_count as process_count
 from cyxla._runtime.backend import process_index as process_index
 from cyxla._runtime.backend import process_indices as process_indices
-from cyxla._runtime.callbacks import effects_barrier as effects_barrier
-from cyxla._transform.caches import cache_info as cache_info
-from cyxla._transform.caches import clear_caches as clear_caches
-from cyxla._transform.callbacks import pure_callback as pure_callback
-from cyxla._transform.checkpoint import checkpoint as checkpoint
-from cyxla._transform.checkpoint_policies import checkpoint_policies as checkpoint_policies
-from cyxla._transform.closure import closure_convert as closure_convert
-from cyxla._transform.compile_time import ensure_compile_time_eval as ensure_compile_time_eval
-from cyxla._transform.custom import custom_gradient as custom_gradient
-from cyxla._transform.custom import custom_jvp as custom_jvp
-from cyxla._transform.custom import custom_vjp as custom_vjp
-from cyxla._transform.grad import fwd_and_bwd as fwd_and_bwd
-from cyxla._transform.grad import grad as grad
-from cyxla._transform.grad import hessian as hessian
-from cyxla._transform.grad import jacfwd as jacfwd
-from cyxla._transform.grad import jacrev as jacrev
-from cyxla._transform.grad import jvp as jvp
-from cyxla._transform.grad import linear_transpose as linear_transpose
-from cyxla._transform.grad import linearize as linearize
-from cyxla._transform.grad import value_and_grad as value_and_grad
-from cyxla._transform.grad import vjp as vjp
-from cyxla._transform.jit import jit as jit
-from cyxla._transform.names import named_call as named_call
-from cyxla._transform.names import named_scope as named_scope
-from cyxla._transform.precompile import precompile as precompile
-from cyxla._transform.shapes import ShapeDtypeStruct as ShapeDtypeStruct
-from cyxla._transform.shapes import eval_shape as eval_shape
-from cyxla._transform.shapes import make_jaxpr as make_jaxpr
-from cyxla._transform.transfer import block_until_ready as block_until_ready
-from cyxla._transform.transfer import copy_to_host_async as copy_to_host_async
-from cyxla._transform.transfer import device_get as device_get
-from cyxla._transform.transfer import device_put as device_put
-from cyxla._transform.vmap import vmap as vmap
 
 __version__ = "0.1.0"
 __version_info__ = (0, 1, 0)
 
-remat = checkpoint
-jacobian = jacrev
-
-# Modules that are loaded when they are first asked for.
-_LAZY = {
+# Loaded when they are first asked for.
+_LATER = {
+    "_runtime.callbacks": "effects_barrier",
+    "_runtime.xla": "Device",
+    "_transform.caches": "cache_info clear_caches",
+    "_transform.callbacks": "pure_callback",
+    "_transform.checkpoint": "checkpoint remat",
+    "_transform.checkpoint_policies": "checkpoint_policies",
+    "_transform.closure": "closure_convert",
+    "_transform.compile_time": "ensure_compile_time_eval",
+    "_transform.custom": "custom_gradient custom_jvp custom_vjp",
+    "_transform.grad": "fwd_and_bwd grad hessian jacfwd jacobian jacrev jvp linear_transpose linearize "
+    "value_and_grad vjp",
+    "_transform.jit": "jit",
+    "_transform.names": "named_call named_scope",
+    "_transform.precompile": "precompile",
+    "_transform.shapes": "eval_shape make_jaxpr ShapeDtypeStruct",
+    "_transform.transfer": "block_until_ready copy_to_host_async device_get device_put",
+    "_transform.vmap": "vmap",
+}
+_MODULES = (
     "ad_checkpoint",
     "api_util",
     "core",
@@ -108,20 +92,5 @@ _LAZY = {
     "sharding",
     "stages",
     "typing",
-}
-
-
-def __getattr__(name):
-    import importlib
-
-    if name in _LAZY:
-        return importlib.import_module(f"cyxla.{name}")
-    if name == "Device":
-        from cyxla._runtime.backend import device_class
-
-        return device_class()
-    raise AttributeError(f"module 'cyxla' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *_LAZY, "Device"})
+)
+__getattr__, __dir__ = _later(__name__, _LATER, _MODULES)

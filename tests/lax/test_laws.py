@@ -4,6 +4,9 @@ One jitted program an example evaluates the value, the forward and reverse deriv
 over each operand and over all of them, so that an example costs one compilation on either side.
 """
 
+import importlib
+import pkgutil
+
 import jax
 import numpy as np
 import pytest
@@ -128,6 +131,9 @@ def test_laws(examples):
 
 
 def test_every_primitive_has_an_example():
+    for module in pkgutil.walk_packages(cyxla.__path__, "cyxla."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     missing = sorted(set(all_primitives()) - {e.primitive for e in EXAMPLES} - INTERNAL)
     assert not missing, f"add rows for these primitives to tests/lax/examples.py: {missing}"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cyxla._runtime import backend, plugins
+from cyxla._runtime import backend, plugins, xla
 
 
 def test_devices(device):
@@ -12,7 +12,7 @@ def test_devices(device):
     assert backend.process_index() == backend.host_id() == 0
     assert backend.process_count() == backend.host_count() == 1
     assert backend.process_indices() == [0]
-    assert isinstance(device, backend.device_class())
+    assert isinstance(device, xla.Device)
     assert backend.default_backend() in ("cpu", "gpu", "tpu")
     assert backend.default_device() in backend.devices()
     assert "jaxlib" in backend.runtime_versions()

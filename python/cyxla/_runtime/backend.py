@@ -264,13 +264,6 @@ def runtime_error_class():
     return xla.JaxRuntimeError
 
 
-def device_class():
-    """The class of devices, `jax.Device`."""
-    from . import xla
-
-    return xla.jaxlib.Device
-
-
 def client_class():
     """The class of clients."""
     from . import xla

@@ -6,8 +6,6 @@ beside that module is looked for; nothing of the plugin's Python code runs. The 
 `PJRT_NAMES_AND_LIBRARY_PATHS` ("name:path,...") names others.
 """
 
-import importlib.machinery
-import importlib.util
 import os
 import sys
 
@@ -87,6 +85,8 @@ def _discover():
             if name is not None:
                 found.setdefault(name, str(library))
     if "tpu" not in found:
+        import importlib.util
+
         spec = importlib.util.find_spec("libtpu")
         if spec is not None and spec.origin:
             library = os.path.join(os.path.dirname(spec.origin), "libtpu.so")

@@ -23,6 +23,7 @@ finally:
 
 JAXLIB_VERSION = tuple(int(part) for part in _version.__version__.split(".")[:3])
 JaxRuntimeError = jaxlib.JaxRuntimeError
+Device = jaxlib.Device
 _REPLICATED = hlo.HloSharding.replicate()
 
 

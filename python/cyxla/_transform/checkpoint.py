@@ -240,6 +240,9 @@ def checkpoint(fun=None, *, prevent_cse=True, policy=None, static_argnums=(), st
     return checkpointed
 
 
+remat = checkpoint
+
+
 def _trace(call, name, in_tree, avals):
     """The jaxpr of a call, with its constants as leading arguments; the constants; the structure of the result."""
     out_tree = None

@@ -593,6 +593,9 @@ def jacrev(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False):
     return jacobian
 
 
+jacobian = jacrev
+
+
 def _inexact_only(cotangents, arrays):
     return [
         None if aval_to_tangent(x.aval).dtype == float0 else materialize(ct, x.aval)

@@ -361,14 +361,7 @@ def _closes_over_no_tracer(entry):
     return not any(isinstance(c, Tracer) for c in entry.closed.consts)
 
 
-def _check_values(primitive, params, args, results):
-    from cyxla._transform.debug_values import check
-
-    check(primitive, params, args, results)
-
-
 dispatch.install_jit(jit_p, _trace_entry)
-dispatch.install_value_check(_check_values)
 
 
 def jit(

@@ -2,9 +2,10 @@
 
 One file a family of operations; `cyxla.numpy` builds on these.
 """
-# One statement a family, in the order in which the files build on each other.
+# What nearly every program uses, one statement a family, in the order in which the files build on each other.
 # ruff: noqa: F401, I001
 
+from cyxla._core.later import later as _later
 from cyxla.lax.options import AccuracyMode, RoundingMethod, Tolerance
 from cyxla.lax.unary import (
     abs, abs_p, acos, acos_p, acosh, acosh_p, asin, asin_p, asinh, asinh_p, atan, atan_p, atanh, atanh_p,
@@ -19,15 +20,6 @@ from cyxla.lax.binary import (
     div_p, eq, eq_p, eq_to_p, ge, ge_p, gt, gt_p, le, le_p, le_to_p, lt, lt_p, lt_to_p, max, max_p, min, min_p, mul,
     mul_p, mulhi, mulhi_p, ne, ne_p, nextafter, nextafter_p, or_p, pow, pow_p, rem, rem_p, shift_left, shift_left_p,
     shift_right_arithmetic, shift_right_arithmetic_p, shift_right_logical, shift_right_logical_p, sub, sub_p, xor_p,
-)  # fmt: skip
-from cyxla.lax.special import (
-    digamma, digamma_p, erf, erf_inv, erf_inv_p, erf_p, erfc, erfc_p, lgamma, lgamma_p, polygamma, polygamma_p,
-    zeta, zeta_p,
-)  # fmt: skip
-from cyxla.lax.bessel import bessel_i0e, bessel_i0e_p, bessel_i1e, bessel_i1e_p
-from cyxla.lax.gamma import (
-    betainc, igamma, igamma_grad_a, igamma_grad_a_p, igamma_p, igammac, igammac_p, random_gamma_grad,
-    regularized_incomplete_beta_p,
 )  # fmt: skip
 from cyxla.lax.select import clamp, clamp_p, select, select_n, select_n_p
 from cyxla.lax.convert import (
@@ -48,15 +40,6 @@ from cyxla.lax.reduction import (
     reduce_min_p, reduce_or, reduce_or_p, reduce_p, reduce_prod, reduce_prod_p, reduce_sum, reduce_sum_p,
     reduce_xor, reduce_xor_p,
 )  # fmt: skip
-from cyxla.lax.cumulative import (
-    cumlogsumexp, cumlogsumexp_p, cummax, cummax_p, cummin, cummin_p, cumprod, cumprod_p, cumsum, cumsum_p,
-)  # fmt: skip
-from cyxla.lax.window import (
-    reduce_window, reduce_window_max_p, reduce_window_min_p, reduce_window_p, reduce_window_shape_tuple,
-    reduce_window_sum_p, select_and_gather_add_p, select_and_scatter_add_p,
-    select_and_scatter_p,
-)  # fmt: skip
-from cyxla.lax.sort import sort, sort_key_val, sort_p, top_k, top_k_p
 from cyxla.lax.slicing import (
     dynamic_index_in_dim, dynamic_slice, dynamic_slice_in_dim, dynamic_slice_p, dynamic_update_index_in_dim,
     dynamic_update_slice, dynamic_update_slice_in_dim, dynamic_update_slice_p, index_in_dim, slice, slice_in_dim,
@@ -67,51 +50,36 @@ from cyxla.lax.gather_scatter import (
     scatter_apply, scatter_max, scatter_max_p, scatter_min, scatter_min_p, scatter_mul, scatter_mul_p, scatter_p,
     scatter_sub, scatter_sub_p, ScatterDimensionNumbers,
 )  # fmt: skip
-from cyxla.lax.rng import RandomAlgorithm, rng_bit_generator, rng_bit_generator_p, rng_uniform, rng_uniform_p
 from cyxla.lax.precision import DotAlgorithm, DotAlgorithmPreset, Precision, PrecisionLike
 from cyxla.lax.contraction import batch_matmul, dot, dot_general, dot_general_p, DotDimensionNumbers
-from cyxla.lax.convolution import (
-    conv, conv_dimension_numbers, conv_general_dilated, conv_general_dilated_local, conv_general_dilated_p,
-    conv_general_dilated_patches, conv_general_permutations, conv_general_shape_tuple, conv_shape_tuple,
-    conv_transpose, conv_transpose_shape_tuple, conv_with_general_padding, ConvDimensionNumbers,
-    ConvGeneralDilatedDimensionNumbers, padtype_to_pads,
-)  # fmt: skip
-from cyxla.lax.fft import fft, fft_p, FftType
 from cyxla.lax import _hooks
-from cyxla.lax.control_flow import (
-    associative_scan, cond, cond_p, custom_linear_solve, custom_root, fori_loop, linear_solve_p, map,
-    platform_dependent, scan, scan_p, switch, while_loop, while_p,
-)  # fmt: skip
-from cyxla.lax.parallel import (
-    all_gather, all_gather_p, all_to_all, all_to_all_p, axis_index, axis_index_p, axis_size, pbroadcast, pmax, pmax_p,
-    pmean, pmin, pmin_p, ppermute, ppermute_p, pshuffle, psum, psum_p, psum_scatter, pswapaxes,
-)  # fmt: skip
-from cyxla.lax.composite import composite
 from cyxla._transform.transfer import device_put_p
 
-# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
-# module would then take.
+# Families that are loaded when one of their functions is first asked for.
 _LATER = {
     "approximate": "approx_max_k approx_min_k approx_top_k_p",
+    "bessel": "bessel_i0e bessel_i0e_p bessel_i1e bessel_i1e_p",
+    "composites": "composite",
+    "control_flow": "associative_scan cond cond_p custom_linear_solve custom_root fori_loop linear_solve_p map "
+    "platform_dependent scan scan_p switch while_loop while_p",
+    "convolution": "conv conv_dimension_numbers conv_general_dilated conv_general_dilated_local conv_general_dilated_p "
+    "conv_general_dilated_patches conv_general_permutations conv_general_shape_tuple conv_shape_tuple "
+    "conv_transpose conv_transpose_shape_tuple conv_with_general_padding ConvDimensionNumbers "
+    "ConvGeneralDilatedDimensionNumbers padtype_to_pads",
+    "cumulative": "cumlogsumexp cumlogsumexp_p cummax cummax_p cummin cummin_p cumprod cumprod_p cumsum cumsum_p",
+    "fourier": "fft fft_p FftType",
+    "gamma": "betainc igamma igamma_grad_a igamma_grad_a_p igamma_p igammac igammac_p random_gamma_grad "
+    "regularized_incomplete_beta_p",
+    "parallel": "all_gather all_gather_p all_to_all all_to_all_p axis_index axis_index_p axis_size pbroadcast pmax "
+    "pmax_p pmean pmin pmin_p ppermute ppermute_p pshuffle psum psum_p psum_scatter pswapaxes",
     "ragged": "ragged_dot ragged_dot_general RaggedDotDimensionNumbers",
+    "rng": "RandomAlgorithm rng_bit_generator rng_bit_generator_p rng_uniform rng_uniform_p",
     "scaled": "scaled_dot",
+    "sorting": "sort sort_key_val sort_p top_k top_k_p",
+    "special": "digamma digamma_p erf erf_inv erf_inv_p erf_p erfc erfc_p lgamma lgamma_p polygamma polygamma_p zeta "
+    "zeta_p",
     "staging": "after_all after_all_p create_token create_token_p dce_sink dce_sink_p stage stage_p",
+    "window": "reduce_window reduce_window_max_p reduce_window_min_p reduce_window_p reduce_window_shape_tuple "
+    "reduce_window_sum_p select_and_gather_add_p select_and_scatter_add_p select_and_scatter_p",
 }
-_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
-
-
-def __getattr__(name):
-    import importlib
-
-    if name == "linalg":
-        return importlib.import_module("cyxla.lax.linalg")
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"cyxla.lax.{module}")
-    value = globals()[name] = getattr(module, name)
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *_MODULE_OF, "linalg"})
+__getattr__, __dir__ = _later(__name__, _LATER, modules=("linalg",))

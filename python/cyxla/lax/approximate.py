@@ -22,7 +22,7 @@ from cyxla.lax._util import (
     dtype_name,
     with_shape,
 )
-from cyxla.lax.sort import take_along
+from cyxla.lax.sorting import take_along
 
 _INT32 = dtype_code(np.int32)
 

@@ -6,6 +6,7 @@ Names are defined by topic, see the modules imported here.
 
 import numpy as _np
 
+from cyxla._core.later import later as _later
 from cyxla._engine.array import Array as ndarray
 
 from . import methods as _methods
@@ -104,7 +105,6 @@ from .dtypes import (
     uint64,
     unsignedinteger,
 )  # fmt: skip
-from .einsum import einsum, einsum_path
 from .elementwise import (
     abs,
     absolute,
@@ -353,11 +353,11 @@ nan = _np.nan
 newaxis = None
 pi = _np.pi
 
-# Modules that are loaded when one of their functions is first asked for; none has the name of a function, which the
-# module would then take.
+# Topics that are loaded when one of their functions is first asked for.
 _LATER = {
     "bits": "packbits unpackbits",
     "calculus": "convolve corrcoef correlate cov diff ediff1d gradient trapezoid unwrap",
+    "einsums": "einsum einsum_path",
     "functional": "apply_along_axis apply_over_axes fromfunction piecewise vectorize",
     "index_tricks": "c_ index_exp mgrid ogrid r_ s_",
     "nanreductions": "nanargmax nanargmin nanmax nanmean nanmin nanprod nanstd nansum nanvar",
@@ -369,25 +369,7 @@ _LATER = {
     "unique_values",
     "windows": "bartlett blackman hamming hanning kaiser",
 }
-_SUBMODULES = ("fft", "linalg")
-_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
-
-
-def __getattr__(name):
-    import importlib
-
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *_MODULE_OF, *_SUBMODULES})
-
+__getattr__, __dir__ = _later(__name__, _LATER, modules=("fft", "linalg"))
 
 _methods.install()
 _ufunc_class.install()

@@ -520,7 +520,7 @@ def matrix_power(a, n):
 
 def multi_dot(arrays, *, precision=None):
     """The product of several matrices, in the order that needs the fewest multiplications."""
-    from .einsum import einsum
+    from .einsums import einsum
 
     xs = [asarray(x) for x in arrays]
     if len(xs) < 2:
