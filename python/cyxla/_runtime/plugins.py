@@ -38,6 +38,7 @@ def _namespace_folders():
 
 def _entry_point_folders():
     # importlib.metadata takes longer to load than the rest of this package.
+    import importlib.machinery
     import importlib.metadata
     import pathlib
 
