@@ -55,8 +55,9 @@ class LastWords:
         for worker in self.died:
             terminalreporter.section(f"last words of {worker}")
             lines = pathlib.Path(config.stash[DIRECTORY], worker).read_text("utf-8").splitlines()
-            fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal")), len(lines))
-            terminalreporter.write_line("\n".join(lines[max(0, fatal - 2) : fatal + 25]))
+            before = [line for line in lines if line.startswith(("after", "Fatal"))]
+            current = next((i for i, line in enumerate(lines) if line.startswith("Current thread")), len(lines))
+            terminalreporter.write_line("\n".join(before[-3:] + lines[current : current + 25]))
 
 
 @pytest.hookimpl(trylast=True)
