@@ -24,6 +24,8 @@ from cyxla.lax import extended
 from cyxla.lax._util import batch_size, kind_of, move_axis, to_front
 from cyxla.random import rbg, threefry
 
+INT32_SIZE = 1 << 31
+
 
 class PRNGImpl:
     """One generator: functions on the data of keys, `uint32[*batch, *key_shape]`.
@@ -357,7 +359,9 @@ def _single(name: str, key):
 
 
 def _seed_array(name: str, seed) -> Array:
-    if isinstance(seed, int) and not isinstance(seed, bool):
+    if type(seed) is int and -INT32_SIZE <= seed < INT32_SIZE:
+        pass
+    elif isinstance(seed, int) and not isinstance(seed, bool):
         seed = np.int64(seed)  # OverflowError for what does not fit
     if isinstance(seed, (str, bytes)):
         raise TypeError(f"a seed is an integer, got {seed!r:.200}")
@@ -419,8 +423,8 @@ def split(key, num: int | Sequence[int] = 2) -> Array:
     (2, 3)
     """
     key, raw = _single("split", key)
-    shape = tuple(index(n) for n in num) if isinstance(num, (tuple, list)) else (index(num),)
-    if any(n < 0 for n in shape):
+    shape = tuple([index(n) for n in num]) if isinstance(num, (tuple, list)) else (index(num),)
+    if shape and min(shape) < 0:
         raise ValueError(f"split: num={num} is a negative number of keys")
     new = random_split_p.bind(key, shape=shape)
     return unwrap(new) if raw else new
