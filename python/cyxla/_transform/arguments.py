@@ -21,30 +21,28 @@ def argument_path(fun, in_tree, static, index):
     """How the user would write the leaf `index` of a call's arguments, e.g. `params['w']`."""
     skeleton = in_tree.unflatten(list(range(in_tree.num_leaves)))
     path = next(path for path, leaf in tree_flatten_with_path(skeleton)[0] if leaf == index)
-    return written(fun, static, path)
+    return written(parameters(fun), [i for i, _, _ in static[0]] if static else (), path)
 
 
-def written(fun, static, path):
+def written(names, static_numbers, path):
     """How the user would write what is at a path, of two keys or more, in `(args, kwargs)` without static arguments."""
     rest = keystr(path[2:])
     if path[0].idx == 1:
         return f"{path[1].key}{rest}"
     number = path[1].idx
-    for i, _, _ in static[0] if static else ():
+    for i in static_numbers:
         if i <= number:
             number += 1
-    return f"{parameter(fun, number)}{rest}"
+    return f"{names[number] if number < len(names) else f'args[{number}]'}{rest}"
 
 
-def parameter(fun, number):
-    """The name of a positional parameter; `args[number]` where it has none."""
+def parameters(fun):
+    """The names of a function's positional parameters, as far as they can be told."""
     try:
-        parameters = list(inspect.signature(fun).parameters.values())
+        found = inspect.signature(fun).parameters.values()
     except (ValueError, TypeError):
-        parameters = []
-    if number < len(parameters) and parameters[number].kind != inspect.Parameter.VAR_POSITIONAL:
-        return parameters[number].name
-    return f"args[{number}]"
+        return []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 class DebugInfo:

@@ -4,8 +4,10 @@ A record is made where a call missed; a call that hits adds one to a number and 
 records, `jax_explain_cache_misses` logs them, and a function that is compiled too often is warned of.
 """
 
+import contextlib
 import functools
 import logging
+import operator
 import reprlib
 import sys
 import threading
@@ -26,8 +28,8 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr
 from cyxla._engine.dispatch import JitFunction, Tally
 from cyxla._engine.source import user_frame
 from cyxla._transform import sameness
-from cyxla._transform.arguments import argument_path, function_name, parameter, written
-from cyxla.tree_util import equality_errors
+from cyxla._transform.arguments import function_name, parameters, written
+from cyxla.tree_util import equality_errors, tree_flatten_with_path
 
 logger = logging.getLogger("cyxla")
 
@@ -71,23 +73,11 @@ class Change(NamedTuple):
 class Signature:
     """What a trace or program is found by, held so that it keeps no user's object alive."""
 
-    __slots__ = (
-        "avals",
-        "device",
-        "epoch",
-        "function",
-        "num_leaves",
-        "options",
-        "parts",
-        "reason",
-        "static",
-        "tree",
-        "tree_hash",
-    )
+    __slots__ = ("avals", "device", "epoch", "function", "options", "parts", "reason", "static", "tree", "tree_hash")
 
     def __init__(self, avals, static, device, *, fun=None, identity=None, tree=None, options=None):
         self.avals = avals
-        self.static = static  # name -> (type, hash, text)
+        self.static = static  # number or name of an argument -> (type, hash, text)
         self.device = None if device is None else str(device)
         self.epoch = config_epoch()
         self.function = reference(fun)
@@ -97,18 +87,24 @@ class Signature:
             parts = sameness.components(fun, identity[0])
             self.parts = {name: (hash(part), shown(part)) for name, part in parts.items()}
         self.options = options
-        self.tree = reference(tree)
+        self.tree = None
+        if tree is not None:
+            # Structures of the user's classes may hold any object of theirs.
+            self.tree = (lambda: tree) if sameness.is_plain(tree) else weakref.ref(tree)
         self.tree_hash = hash(tree)
-        self.num_leaves = len(avals)
 
     def has_function_of(self, other):
         mine, others = self.function(), other.function()
-        return mine is not None and (mine is others or (isinstance(mine, MethodType) and mine == others))
+        return mine is not None and (mine is others or (type(mine) is MethodType and mine == others))
 
     def has_tree_of(self, other):
+        if self.tree_hash != other.tree_hash or len(self.avals) != len(other.avals):
+            return False
+        if self.tree is None or other.tree is None:
+            return self.tree is other.tree
         mine, others = self.tree(), other.tree()
-        if mine is None or others is None:
-            return self.tree_hash == other.tree_hash and self.num_leaves == other.num_leaves
+        if mine is others or mine is None or others is None:
+            return True
         try:
             return mine == others
         except ValueError:  # metadata that cannot be compared
@@ -116,19 +112,14 @@ class Signature:
 
     def distance(self, other):
         """How little alike two signatures are."""
-        found = 2 * (not self.has_function_of(other)) + (self.epoch != other.epoch) + (self.device != other.device)
-        found += sum(other.static.get(name) != value for name, value in self.static.items())
-        if not self.has_tree_of(other) or len(self.avals) != len(other.avals):
+        found = (self.epoch != other.epoch) + (self.device != other.device)
+        if not self.has_function_of(other):
+            found += 2
+        if self.static != other.static:
+            found += sum(other.static.get(name) != value for name, value in self.static.items())
+        if not self.has_tree_of(other):
             return found + 2 + len(self.avals)
-        return found + sum(a is not b for a, b in zip(self.avals, other.avals))
-
-    def text(self):
-        pieces = [aval.str_short() for aval in self.avals[:4]]
-        if len(self.avals) > 4:
-            pieces.append(f"... {len(self.avals)} arrays")
-        if self.options is not None:  # parameters of operations take more room than they tell
-            pieces += [f"{name}={text}" for name, (_, _, text) in self.static.items()]
-        return f"({', '.join(pieces)})"
+        return found + sum(map(operator.is_not, self.avals, other.avals))
 
 
 def reference(x):
@@ -151,25 +142,33 @@ def shown(part):
 
 
 def static_value(value):
+    """What is written down of a value: its type, something that is equal for equal values, and how it prints."""
+    # The user's own methods may raise anything; that a call missed is no reason to fail.
     try:
         hashed = hash(value)
-    except TypeError:
+    except Exception:
         hashed = id(value)
-    return type(value), hashed, _shorten.repr(value)
+    text = f"<{type(value).__qualname__} object>"
+    if type(value).__repr__ is not object.__repr__:  # which prints an address
+        with contextlib.suppress(Exception):
+            text = _shorten.repr(value)
+    return type(value), hashed, text
 
 
 class Record:
     """One trace of a function, or one operation compiled by itself: what it cost, and why it was made."""
 
     __slots__ = (
-        "changes",
+        "_changes",
         "compilations",
         "compile_s",
         "history",
         "kind",
         "lower_s",
         "name",
+        "nearest",
         "number",
+        "outer_trace",
         "path",
         "signature",
         "tally",
@@ -191,7 +190,49 @@ class Record:
         self.time = time.time()
         self.history = history
         self.number = 0
-        self.changes = ()
+        self.nearest = None
+        self.outer_trace = False
+        self._changes = None
+
+    @property
+    def changes(self):
+        """What differs from the most similar call before; worked out when somebody asks."""
+        if self._changes is None:
+            found = () if self.nearest is None else _changes(self.name, self.nearest, self.signature, self._names())
+            if self.outer_trace:
+                note = "it closes over a value of a transformation that is under way, and is traced anew at each call"
+                found = (*found, Change("outer trace", self.name, None, None, note))
+            if not found and self.nearest is not None:
+                note = "compiled before: caches were cleared or reached a bound"
+                found = (Change("forgotten", self.name, None, None, note),)
+            self._changes = found
+            self.nearest = None
+        return self._changes
+
+    def _names(self):
+        """The names of the positional parameters, or None for an operation."""
+        if self.kind != "jit":
+            return None
+        fun = self.signature.function()
+        if fun is not None:
+            return parameters(fun)
+        codes = self.history.held
+        # Of the function nothing else is left.
+        return codes[0].co_varnames[: codes[0].co_argcount] if len(codes) == 1 and hasattr(codes[0], "co_name") else ()
+
+    def static(self):
+        """How static arguments, or the parameters of an operation, print, by name."""
+        names = self._names()
+        return {_static_name(name, names): text for name, (_, _, text) in self.signature.static.items()}
+
+    def arguments(self):
+        avals = self.signature.avals
+        pieces = [aval.str_short() for aval in avals[:4]]
+        if len(avals) > 4:
+            pieces.append(f"... {len(avals)} arrays")
+        if self.kind == "jit":  # parameters of operations take more room than they tell
+            pieces += [f"{name}={text}" for name, text in self.static().items()]
+        return f"({', '.join(pieces)})"
 
     def compiled(self, seconds, path):
         """Notes a compilation by XLA, and how the program runs."""
@@ -221,8 +262,8 @@ class Record:
         return {
             "kind": self.kind,
             "name": self.name,
-            "arguments": self.signature.text(),
-            "static": {name: text for name, (_, _, text) in self.signature.static.items()},
+            "arguments": self.arguments(),
+            "static": self.static(),
             "file": self.where and self.where[0],
             "line": self.where and self.where[1],
             "caller": self.where and self.where[2],
@@ -250,7 +291,6 @@ class History:
         self.comparable = comparable
         self.records = deque()
         self.misses = self.compilations = 0
-        self.changes = Counter()
         self.warned = False
         self._retired = []  # tallies of records that are no longer listed
         self._retired_hits = 0
@@ -261,15 +301,15 @@ class History:
         with _lock:
             return self._retired_hits + sum(t.hits for t in self._retired) + sum(r.tally.hits for r in self.records)
 
-    def add(self, record, fun=None, tree=None, static=None, on_trace=False):
+    def add(self, record):
         with _lock:
             self.misses += 1
             record.number = self.misses
             if self.comparable and self.records:
-                record.changes = tuple(_changes(record, self.records, fun, tree, static, on_trace))
-                self.changes.update({(change.kind, change.what) for change in record.changes})
-                if len(self.changes) > 4 * RECORD_BOUND:
-                    self.changes = Counter(dict(self.changes.most_common(RECORD_BOUND)))
+                mine = record.signature
+                # Of very many arguments, only the last calls are worth looking at.
+                earlier = [r.signature for r in reversed(self.records)][: RECORD_BOUND if len(mine.avals) < 64 else 4]
+                record.nearest = min(earlier, key=mine.distance)
             self.records.append(record)
             if len(self.records) > RECORD_BOUND:
                 self._retire(self.records.popleft().tally)
@@ -296,8 +336,9 @@ class History:
         self.warned = True
         if self.where[0].startswith(PACKAGE):
             return
-        reasons = ", ".join(f"{what} ({kind}, {n} times)" for (kind, what), n in self.changes.most_common(3))
-        kinds = {kind for (kind, _), _ in self.changes.most_common(2)}
+        changes = Counter((change.kind, change.what) for record in self.records for change in record.changes)
+        reasons = ", ".join(f"{what} ({kind})" for (kind, what), _ in changes.most_common(3))
+        kinds = {kind for (kind, _), _ in changes.most_common(2)}
         file, line = (record.where or self.where)[:2]
         warnings.warn_explicit(
             f"{self.name}, defined at {self.where[0]}:{self.where[1]}, was compiled {self.compilations} times. What "
@@ -329,37 +370,21 @@ def _advice(kinds):
 # -- what has changed
 
 
-def _changes(record, earlier, fun, tree, static, on_trace):
-    mine = record.signature
-    nearest = min(reversed(earlier), key=lambda other: mine.distance(other.signature)).signature
+def _changes(name, before, after, names):
     found = [
-        *_function_changes(record.name, nearest, mine),
-        *_argument_changes(nearest, mine, fun, tree, static, record.kind == "jit"),
-        *_static_changes(nearest, mine),
-        *_configuration_changes(nearest.epoch, mine.epoch),
+        *_function_changes(name, before, after),
+        *_argument_changes(before, after, names),
+        *_static_changes(before, after, names),
+        *_configuration_changes(before.epoch, after.epoch),
     ]
-    if nearest.device != mine.device:
-        found.append(Change("device", "committed arguments", str(nearest.device), str(mine.device)))
-    if nearest.options != mine.options:
-        found.append(Change("options", record.name, None, None, "jitted with other options"))
-    if on_trace:
-        found.append(
-            Change(
-                "outer trace",
-                record.name,
-                None,
-                None,
-                "it closes over a value of a transformation that is under way, and is traced anew at each call",
-            )
-        )
-    if not found:
-        found.append(
-            Change("forgotten", record.name, None, None, "compiled before: caches were cleared or reached a bound")
-        )
+    if before.device != after.device:
+        found.append(Change("device", "committed arguments", str(before.device), str(after.device)))
+    if before.options != after.options:
+        found.append(Change("options", name, None, None, "jitted with other options"))
     if len(found) > CHANGES_BOUND:
         rest = len(found) - CHANGES_BOUND + 1
         found[CHANGES_BOUND - 1 :] = [Change(found[-1].kind, f"{rest} more", None, None)]
-    return found
+    return tuple(found)
 
 
 def _function_changes(name, before, after):
@@ -383,36 +408,70 @@ def _part_changes(before, after):
                 yield Change("function", part, None, None, "another value or object")
 
 
-def _argument_changes(before, after, fun, tree, static, of_function):
-    if not after.has_tree_of(before) or len(before.avals) != len(after.avals):
-        yield from _tree_changes(before.tree(), tree, fun, static)
+def _argument_changes(before, after, names):
+    if not after.has_tree_of(before):
+        yield from _tree_changes(before, after, names)
         return
+    labels = None
     for i, (old, new) in enumerate(zip(before.avals, after.avals)):
         if old is new:
             continue
-        where = argument_path(fun, tree, static, i) if of_function and tree is not None else f"operand {i}"
+        if labels is None:
+            labels = _leaf_names(after, names)
         if old.shape != new.shape:
-            yield Change("shape", where, str(old.shape), str(new.shape))
+            yield Change("shape", labels[i], str(old.shape), str(new.shape))
         if old.dtype != new.dtype:
-            yield Change("dtype", where, str(old.dtype), str(new.dtype))
+            yield Change("dtype", labels[i], str(old.dtype), str(new.dtype))
         if old.weak_type != new.weak_type:
-            yield Change("weak type", where, str(old.weak_type), str(new.weak_type))
+            yield Change("weak type", labels[i], str(old.weak_type), str(new.weak_type))
 
 
-def _tree_changes(before, after, fun, static):
-    if before is None or after is None:
+def _static_numbers(signature):
+    return sorted(name for name in signature.static if isinstance(name, int))
+
+
+def _leaf_names(signature, names):
+    n = len(signature.avals)
+    if names is None:
+        return [f"operand {i}" for i in range(n)]
+    tree = signature.tree()
+    if tree is not None:
+        try:
+            paths = [path for path, _ in tree_flatten_with_path(tree.unflatten(range(n)))[0]]
+            numbers = _static_numbers(signature)
+            return [written(names, numbers, path) for path in paths]
+        except Exception:
+            # Nodes of the user's classes may not take numbers as leaves.
+            pass
+    return [f"leaf {i}" for i in range(n)]
+
+
+def _tree_changes(before, after, names):
+    differences = []
+    trees = [signature.tree and signature.tree() for signature in (before, after)]
+    if None not in trees:
+        try:
+            differences = list(equality_errors(*[tree.unflatten(range(tree.num_leaves)) for tree in trees]))
+        except Exception:
+            # As in `_leaf_names`.
+            differences = []
+    if not differences:
         yield Change("tree structure", "arguments", None, None, "other than before")
-        return
-    old, new = (tree.unflatten(range(tree.num_leaves)) for tree in (before, after))
-    for path, had, has, _ in equality_errors(old, new):
+    for path, had, has, _ in differences:
         if len(path) >= 2:
-            where = written(fun, static, path)
+            where = written(names, _static_numbers(after), path)
         else:
             where = "keyword arguments" if path and path[0].idx == 1 else "arguments"
         yield Change("tree structure", where, had, has)
 
 
-def _static_changes(before, after):
+def _static_name(name, names):
+    if isinstance(name, int):
+        return names[name] if name < len(names) else f"args[{name}]"
+    return name
+
+
+def _static_changes(before, after, names):
     for name in {**before.static, **after.static}:
         old, new = before.static.get(name), after.static.get(name)
         if old != new:
@@ -420,7 +479,7 @@ def _static_changes(before, after):
             note = None
             if texts[0] == texts[1]:
                 note = f"equal in print; of type {new[0].__name__}, was {old[0].__name__}, or another object"
-            yield Change("static value", name, *texts, note)
+            yield Change("static value", _static_name(name, names), *texts, note)
 
 
 def _configuration_changes(before, after):
@@ -485,13 +544,14 @@ def find(fun):
         return [history for key, history in _histories.items() if key[1:] == ids]
 
 
-def _finish(record):
+def _add(record):
+    record.history.add(record)
     for listener in getattr(_listeners, "stack", ()):
         listener.append(record)
     if config.jax_explain_cache_misses:
         logger.warning(
             "%s %s%s, called at %s, was not in the cache (miss %d): %s",
-            record.kind, record.name, record.signature.text(), record.location(), record.number, record.why(),
+            record.kind, record.name, record.arguments(), record.location(), record.number, record.why(),
         )  # fmt: skip
     return record
 
@@ -501,14 +561,14 @@ def traced(spec, in_tree, avals, static, device, options, identity, seconds, may
     fun = spec.fun
     values = {}
     for i, _, value in static[0] if static else ():
-        values[parameter(fun, i)] = static_value(value)
+        values[i] = static_value(value)
     for name, _, value in static[1] if static else ():
         values[name] = static_value(value)
     signature = Signature(avals, values, device, fun=fun, identity=identity, tree=in_tree, options=options)
     history = of_function(fun)
     record = Record("jit", spec.name, signature, seconds, history)
-    history.add(record, fun, in_tree, static, on_trace=not may_be_kept)
-    return _finish(record)
+    record.outer_trace = not may_be_kept
+    return _add(record)
 
 
 def program(kind, jaxpr, avals, params, device, *, name=None):
@@ -530,11 +590,6 @@ def operation(jaxpr, device):
     name = eqn.primitive.name
     signature = Signature(tuple([v.aval for v in jaxpr.invars]), _parameters(eqn.params), device)
     return _add(Record("operation", name, signature, 0.0, _history(("operation", name), lambda: History(name, name))))
-
-
-def _add(record):
-    record.history.add(record)
-    return _finish(record)
 
 
 def _parameters(params):
