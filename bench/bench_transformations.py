@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bench.models import MODELS, rnn_arguments, rnn_unrolled
+from bench.models import MODELS, transformer_arguments, transformer_unrolled
 
 # Every call is of a lambda that is new, as in a program's loop.
 EAGER = {
@@ -55,17 +55,16 @@ def test_model(measure_once, jax, jnp, way, name):
 
 
 def times(package, sizes, way, rounds):
-    """The least seconds to trace an RNN of each number of steps, in some rounds in turn."""
+    """The least seconds of the processor to trace a transformer of each number of layers, in some rounds in turn."""
     jax = importlib.import_module(package)
-    jnp = importlib.import_module(f"{package}.numpy")
+    arguments = {size: transformer_arguments(jax.numpy, size) for size in sizes}
     least = dict.fromkeys(sizes, math.inf)
     for _ in range(rounds):
         for size in sizes:
-            arguments = rnn_arguments(jnp, size)
-            trace = WAYS[way](jax, rnn_unrolled)
-            start = time.perf_counter()
-            trace(*arguments)
-            least[size] = min(least[size], time.perf_counter() - start)
+            trace = WAYS[way](jax, transformer_unrolled)
+            start = time.process_time()
+            trace(*arguments[size])
+            least[size] = min(least[size], time.process_time() - start)
     return least
 
 
@@ -76,14 +75,14 @@ def exponent(least):
     return sum((x - x_mean) * (y - y_mean) for x, y in points) / sum((x - x_mean) ** 2 for x, _ in points)
 
 
-def report(packages=("cyxla", "jax"), sizes=(100, 200, 400, 800, 1600, 3200), rounds=5):
-    """Time against the number of steps of an unrolled RNN, eight equations each, and the exponent of the growth."""
-    lines = [f"{'ms to trace an RNN of steps':34}" + "".join(f"{size:>9,}" for size in sizes) + "  exponent"]
+def report(packages=("cyxla", "jax"), sizes=(6, 12, 24, 48, 96, 192), rounds=8):
+    """Time against the number of layers of a transformer, each of some hundred equations, and the exponent."""
+    lines = [f"{'ms, by layers of a transformer':34}" + "".join(f"{size:>9,}" for size in sizes) + "  exponent"]
     for way in WAYS:
         for package in packages:
-            # Three rounds and half the sizes are enough for the one that takes minutes.
-            some = sizes if package == "cyxla" else sizes[:4]
-            least = times(package, some, way, rounds if package == "cyxla" else 2)
+            # Fewer layers and rounds are enough for the one that takes minutes.
+            some, turns = (sizes, rounds) if package == "cyxla" else (sizes[:4], 2)
+            least = times(package, some, way, turns)
             cells = "".join(f"{1e3 * least[size]:9.2f}" if size in least else f"{'':9}" for size in sizes)
             lines.append(f"{f'{way} it, {package}':34}{cells}{exponent(least):10.3f}")
     return "\n".join(lines)

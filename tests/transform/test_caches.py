@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import weakref
 
 import numpy as np
 import pytest
@@ -172,3 +173,45 @@ def test_memory_stays_flat_through_a_million_calls():
 
     reached = run(20_000)
     assert run(1_000_000) - reached < 1e6
+
+
+def test_the_collector_looks_only_at_equations_that_may_be_part_of_a_cycle():
+    def f(x):
+        return cyxla.jit(lambda x: jnp.sin(x))(x @ x) + 1
+
+    call, product, plain = {}, None, None
+    for eqn in cyxla.make_jaxpr(f)(jnp.ones((2, 2))).jaxpr.eqns:
+        assert not gc.is_tracked(eqn.invars) and not gc.is_tracked(eqn.outvars)
+        if eqn.primitive.name == "jit":
+            call = eqn
+        elif eqn.primitive.name == "dot_general":
+            product = eqn
+        else:
+            plain = eqn
+    assert gc.is_tracked(call) and gc.is_tracked(call.params)
+    assert not gc.is_tracked(product) and not gc.is_tracked(plain)
+    assert product.params["dimension_numbers"] == (((1,), (0,)), ((), ()))
+
+
+def test_a_cycle_through_an_equation_is_garbage():
+    class Marker:
+        pass
+
+    def trace():
+        marker = Marker()
+
+        def f(x):
+            return marker and cyxla.jit(g)(x)
+
+        def g(x):
+            return jnp.sin(x)
+
+        jaxpr = cyxla.make_jaxpr(f)(1.0)
+        marker.jaxpr, marker.equation = jaxpr, jaxpr.jaxpr.eqns[0]
+        jaxpr.jaxpr.eqns[0].params["jaxpr"].derived["marker"] = marker
+        return weakref.ref(marker)
+
+    marker = trace()
+    cyxla.clear_caches()
+    gc.collect()
+    assert marker() is None
