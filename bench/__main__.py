@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bench import bench_hlo_size
+from bench import bench_hlo_size, bench_transformations
 from bench.report import chart, read, table
 
 HERE = pathlib.Path(__file__).parent
@@ -35,6 +35,8 @@ def main():
         cases = read(json.loads(data.read_text()))
         print("\n" + table(cases))
         print("\n" + bench_hlo_size.table(bench_hlo_size.sizes()))
+        if not sys.argv[1:]:
+            print("\n" + bench_transformations.report())
         chart(cases, RESULTS / "bench.png")
         print(f"\nchart: {RESULTS / 'bench.png'}")
     return status

@@ -1,11 +1,5 @@
 # Abstract values, interned: two equal avals are one object, so that every cache compares pointers.
 
-cimport cython
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(256)
 cdef class ShapedArray:
     cdef readonly tuple shape
     cdef readonly object dtype       # numpy.dtype or an extended dtype

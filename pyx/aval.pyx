@@ -4,6 +4,7 @@ Avals are interned in a hash table of borrowed pointers: an aval leaves the tabl
 long as it lives every request for an equal one gives this very object.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, Py_EQ
 from libc.string cimport memcpy
@@ -199,6 +200,10 @@ cdef tuple checked_shape(object shape):
         raise TypeError(f"a shape is a sequence of integers known while tracing, but got {shape!r}") from None
 
 
+# no_gc: what is in the table must never have been cleared. (These decorators have no effect in the .pxd.)
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
 cdef class ShapedArray:
     """Shape, dtype and weak type of an array whose elements are not known.
 

@@ -220,6 +220,22 @@ def epoch():
     return trace_epoch()
 
 
+def configuration(long key):
+    """The options and named axes for which `epoch()` gave a number, by name; None where it is not remembered."""
+    cdef dict found = None
+    cdef long options = key & ((<long>1 << 40) - 1)
+    for values, known in list(epochs.items()):
+        if known == options:
+            by_number = {number: name for name, number in numbers.items()}
+            found = {by_number[number]: value for number, value in zip(key_options, values)}
+    if found is not None:
+        found["named axes"] = None
+        for axes, known in list(axes_numbers.items()):
+            if known == key >> 40:
+                found["named axes"] = axes
+    return found
+
+
 def named_axes():
     """The (name, size) of each named axis that this thread maps over, outermost first."""
     return local.axes if flags_storage().axes else ()

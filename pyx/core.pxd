@@ -108,6 +108,7 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
 cdef int check_tracer(Tracer tracer) except -1
 cpdef ForbiddenTracer forbidden(ShapedArray aval, error)
 cdef int report_leaks(Trace trace) except -1
+cdef void settle(Eqn eqn) noexcept                                    # it will not change any more
 cdef void copy_source(Eqn source, Eqn target) noexcept
 cdef list eval_eqns(list eqns, dict env, list outvars)
 cpdef list eval_jaxpr(Jaxpr jaxpr, consts, args)

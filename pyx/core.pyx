@@ -22,6 +22,11 @@ cdef extern from *:
     static inline void set_current_trace(PyObject* trace) { cyxla_current_trace = trace; }
     """
     PyObject* PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
+    bint is_tuple "PyTuple_CheckExact"(PyObject*) noexcept
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+    Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*) noexcept
+    bint PyObject_IS_GC(PyObject*) noexcept
+    void PyObject_GC_UnTrack(void*) noexcept
     PyObject* get_current_trace() noexcept
     void set_current_trace(PyObject*) noexcept
 
@@ -654,6 +659,37 @@ cdef void copy_source(Eqn source, Eqn target) noexcept:
     target.lasti = source.lasti
     if target.code != NULL:
         Py_INCREF(<object><PyObject*>target.code)
+
+
+cdef bint holds_values_only(PyObject* x) noexcept:
+    """Whether nothing can be reached from an object that could lead back to it."""
+    cdef Py_ssize_t i
+    if not PyObject_IS_GC(x):
+        return True
+    if not is_tuple(x):
+        return False
+    for i in range(tuple_size(x)):
+        if not holds_values_only(tuple_item(x, i)):
+            return False
+    if tuple_size(x):   # the collector would find out by itself, but one level at a time
+        PyObject_GC_UnTrack(x)
+    return True
+
+
+cdef void settle(Eqn eqn) noexcept:
+    # Programs have many equations, which the collector would look through again and again while one is traced: time
+    # would grow faster than programs. Lists of variables lead nowhere, and most parameters are numbers.
+    cdef Py_ssize_t position = 0
+    cdef PyObject* key
+    cdef PyObject* value
+    PyObject_GC_UnTrack(<PyObject*>eqn.invars)
+    PyObject_GC_UnTrack(<PyObject*>eqn.outvars)
+    while PyDict_Next(eqn.params, &position, &key, &value):
+        if not holds_values_only(value):
+            return
+    if <PyObject*>eqn.params != <PyObject*>NO_PARAMS:
+        PyObject_GC_UnTrack(<PyObject*>eqn.params)
+    PyObject_GC_UnTrack(<PyObject*>eqn)
 
 
 cdef object EMPTY = frozenset()

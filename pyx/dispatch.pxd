@@ -8,6 +8,9 @@ from cyxla._engine.native cimport NativeProgram
 from cyxla._engine.pytree cimport TreeDef
 from cyxla._engine.vectorcall cimport vectorcallfunc
 
+cdef class Tally:
+    cdef public long hits
+
 cdef class Executable:
     cdef object execute          # the runtime's two steps of a call
     cdef object consume
@@ -24,6 +27,7 @@ cdef class Executable:
     cdef readonly str execution_path     # 'native', or 'pjrt: ' and the reason
     cdef NativeProgram native    # the program for this process; None: it runs through the runtime
     cdef list constant_arrays    # the constants as it takes them
+    cdef public Tally tally      # of the calls that found it, where it is not a jitted function's
     cdef list run(self, list arrays)
     cdef list run_pjrt(self, PyObject** arguments, Py_ssize_t n_arguments)
     cdef object buffer_of(self, object argument)
@@ -43,6 +47,8 @@ cdef class Entry:
     cdef readonly object name
     cdef public Executable executable
     cdef public object lifted    # the jaxpr with its constants as leading arguments, and those constants
+    cdef public Tally tally          # of the calls that found it
+    cdef public object record        # what it cost, and why it was needed; None: not known
     cdef public object donated       # indices of the flat arguments that are donated
     cdef TreeDef in_tree             # the signature, where it has no committed arrays: what a call like the last one is
     cdef tuple avals                 # recognized by

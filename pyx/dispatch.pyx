@@ -96,12 +96,18 @@ def count(str name, amount):
 
 
 @cython.final
+cdef class Tally:
+    """How many calls found what others had made."""
+
+
+@cython.final
 cdef class Executable:
     """One compiled program on one device."""
 
     def __init__(self, runner, loaded, out_avals, device, *, bint committed=False, constants=(), kept=None, donated=(),
                  native="not considered"):
         """`native` is a NativeProgram, or the reason why there is none."""
+        self.tally = Tally()
         self.execute = runner.execute
         self.consume = runner.consume
         self.handlers = list(runner.handlers)
@@ -351,6 +357,7 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
         last = <EagerCall>primitive.eager_last
         if is_repeated(last, args):
             executable = last.executable
+            executable.tally.hits += 1
     if executable is None:
         executable = find_executable(primitive, args, params, placement(arrays))
         if thread_flags().check_values:
@@ -389,6 +396,8 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
     if executable is None:
         executable = compile_primitive(primitive, args, params, device)
         keep(primitive.eager_cache, key, executable, EAGER_BOUND, "eager programs")
+    else:
+        executable.tally.hits += 1
     if not params and device is None:
         last = EagerCall.__new__(EagerCall)
         last.avals = avals
@@ -417,6 +426,7 @@ cdef class Entry:
     """What is known of one signature of a jitted function."""
 
     def __init__(self, ClosedJaxpr closed, TreeDef out_tree, name):
+        self.tally = Tally()
         self.closed = closed
         self.out_tree = out_tree
         self.single = out_tree.num_leaves == 1 and out_tree.num_nodes == 1
@@ -496,6 +506,7 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
         if kwnames == NULL and entry.plain:
             quick = repeat_native(entry, <PyObject**>args, n)
             if quick != NULL:
+                entry.tally.hits += 1
                 return quick
         flat_init(&flat)
         try:
@@ -507,10 +518,12 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
             if here and not entry.plain and flat_treedef(&flat) is entry.in_tree:
                 quick = repeat_native(entry, flat.leaves, flat.n_leaves)
                 if quick != NULL:
+                    entry.tally.hits += 1
                     return quick
             if here:
                 found = matches(entry, &flat)
             if found != OTHER:
+                entry.tally.hits += 1
                 result = run_flat(entry, &flat, found == ALL_ARRAYS)
                 Py_INCREF(result)
                 return <PyObject*>result
@@ -798,6 +811,8 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
             entry.avals = signature[3:]
             entry.epoch = trace_epoch()
             entry.generation = generation
+    else:
+        entry.tally.hits += 1
     return entry
 
 

@@ -1,5 +1,4 @@
 # Programs run in this process, without PJRT, and the memory that they read and write.
-cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
@@ -42,9 +41,6 @@ cdef extern from "native/program.h" namespace "cyxla::native" nogil:
         size_t n_thunks
 
 
-@cython.final
-@cython.no_gc
-@cython.freelist(64)
 cdef class HostMemory:
     cdef void* data
     cdef Py_ssize_t size
@@ -57,7 +53,6 @@ cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, P
 cdef HostMemory memory_of(object value)     # of a numpy array: in place where it is aligned and contiguous, else a copy
 
 
-@cython.final
 cdef class NativeProgram:
     cdef Program* program
     cdef readonly Py_ssize_t n_parameters

@@ -1,4 +1,5 @@
 # cython: language_level=3
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
@@ -11,6 +12,10 @@ cdef uint64_t LENGTHY = 1 << 16
 cdef Limits limits
 
 
+# These decorators have no effect in the .pxd. The collector must not clear `owner`: memory without one is the pool's.
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
 cdef class HostMemory:
     """Memory aligned to 64 bytes; as a buffer, read-only bytes."""
 
@@ -100,6 +105,7 @@ cdef HostMemory memory_of(object value):
     return memory
 
 
+@cython.final
 cdef class NativeProgram:
     """An XLA:CPU executable, loaded into this process. Made by `load`."""
 

@@ -28,6 +28,7 @@ cdef extern from "Python.h":
     PyTypeObject* type_of "Py_TYPE"(PyObject*) noexcept
     void incref "Py_INCREF"(PyObject*) noexcept
     void decref "Py_DECREF"(PyObject*) noexcept
+    Py_ssize_t refcount "Py_REFCNT"(PyObject*) noexcept
     void xincref "Py_XINCREF"(PyObject*) noexcept
     void xdecref "Py_XDECREF"(PyObject*) noexcept
     bint is_tuple_subclass "PyTuple_Check"(PyObject*) noexcept

@@ -7,7 +7,7 @@ from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     GENERAL, Eqn, Jaxpr, Literal, NamedAxisEffect, Primitive, Trace, Tracer, Var, abstract_eval, bind_on, check_tracer,
-    elementwise_aval, report_leaks, restore_trace, swap_trace, COMPARE, current_trace,
+    elementwise_aval, report_leaks, restore_trace, settle, swap_trace, COMPARE, current_trace,
 )
 from cyxla._engine.source cimport Location, user_location
 
@@ -97,6 +97,7 @@ cdef class StagingTrace(Trace):
         if not primitive.multiple_results:
             tracer = new_tracer(self, <ShapedArray>result)
             eqn.outvars = [tracer.var]
+            settle(eqn)
             return tracer
         outs = []
         outvars = []
@@ -105,6 +106,7 @@ cdef class StagingTrace(Trace):
             outvars.append(tracer.var)
             outs.append(tracer)
         eqn.outvars = outvars
+        settle(eqn)
         return outs
 
     cdef tuple finish(self, list outs):

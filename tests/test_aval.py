@@ -200,3 +200,8 @@ def test_extended_dtypes():
     assert dtypes.promote_pair(2 * code, 2 * code) == 2 * code
     with pytest.raises(ValueError, match="pair<u32>"):
         dtypes.promote_nodes([2 * code, 2 * dtypes.dtype_code("int8")])
+
+
+def test_the_collector_leaves_avals_alone():
+    """What the table of avals hands out must never have been cleared."""
+    assert not gc.is_tracked(ShapedArray((7, 3), "float32"))

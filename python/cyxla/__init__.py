@@ -64,6 +64,7 @@ _LATER = {
     "_transform.closure": "closure_convert",
     "_transform.compile_time": "ensure_compile_time_eval",
     "_transform.custom": "custom_gradient custom_jvp custom_vjp",
+    "_transform.explain": "explain",
     "_transform.grad": "fwd_and_bwd grad hessian jacfwd jacobian jacrev jvp linear_transpose linearize "
     "value_and_grad vjp",
     "_transform.jit": "jit",

@@ -71,6 +71,7 @@ from cyxla._transform.compile_time import ensure_compile_time_eval as ensure_com
 from cyxla._transform.custom import custom_gradient as custom_gradient
 from cyxla._transform.custom import custom_jvp as custom_jvp
 from cyxla._transform.custom import custom_vjp as custom_vjp
+from cyxla._transform.explain import explain as explain
 from cyxla._transform.grad import fwd_and_bwd as fwd_and_bwd
 from cyxla._transform.grad import grad as grad
 from cyxla._transform.grad import hessian as hessian

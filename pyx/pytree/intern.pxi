@@ -112,7 +112,8 @@ cdef PyObject* _intern_find(Flat* flat) noexcept:
     cdef Token* a
     cdef Token* b
     while intern_table[i].treedef != NULL:
-        if intern_table[i].hash == flat.hash:
+        # One whose last reference has gone may still be here while its weak references are told.
+        if intern_table[i].hash == flat.hash and refcount(intern_table[i].treedef) > 0:
             a = (<TreeDef>intern_table[i].treedef).tokens
             if (<TreeDef>intern_table[i].treedef).n_tokens == flat.n_tokens:
                 b = flat.tokens

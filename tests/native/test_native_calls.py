@@ -13,6 +13,7 @@ from cyxla import lax
 from cyxla._core.config import OPTIONS
 from cyxla._engine import dispatch
 from cyxla._engine import native as engine
+from cyxla._engine.array import with_aval
 from cyxla._runtime import native as runtime_native
 
 pytestmark = pytest.mark.skipif(
@@ -244,3 +245,19 @@ def test_scalars_shared_by_calls_become_arrays():
         assert f(jnp.arange(3.0), 7.25).tolist() == [0, 7.25, 14.5]
         assert float(jnp.asarray(7.25)) == 7.25
         assert jnp.array(7.25).reshape(1).tolist() == [7.25]
+
+
+def test_memory_of_others_stays_theirs_when_the_collector_comes():
+    """Memory that the runtime lends is read in place; a cycle of garbage around it must not give it to the pool."""
+    f = cyxla.jit(lambda x: x * 0 - 1)
+    x = cyxla.device_put(np.full(1000, 7, np.float32), cyxla.devices()[0])
+    f(x)
+    same = with_aval(x, x.aval)
+    address = np.asarray(x).__array_interface__["data"][0]
+    del x
+    cycle = [same]
+    cycle.append(cycle)
+    del same, cycle
+    gc.collect()
+    results = [f(jnp.ones(1000)) for _ in range(50)]
+    assert address not in [np.asarray(r).__array_interface__["data"][0] for r in results]

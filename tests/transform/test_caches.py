@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import cyxla
 import cyxla.numpy as jnp
 from cyxla._engine import caches, dispatch
+from cyxla._transform import sameness
 
 X = np.array([1.0, 2.0, 3.0], np.float32)
 
@@ -96,6 +98,13 @@ def test_evicted_signatures_and_eager_programs_work_again(monkeypatch):
     assert cyxla.cache_info()["signatures of jitted functions"].evictions > 0
 
 
+def memory():
+    """Resident memory in bytes, once garbage is gone."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
 def test_memory_stays_flat_once_bounds_are_reached(monkeypatch):
     """10,000 signatures, traced only: shapes, static values and functions never seen before."""
     monkeypatch.setattr(dispatch, "SIGNATURE_BOUND", 200)
@@ -106,14 +115,103 @@ def test_memory_stays_flat_once_bounds_are_reached(monkeypatch):
             f.eval_shape(cyxla.ShapeDtypeStruct((i + 1,), jnp.float32), i)
             cyxla.eval_shape(lambda x, i=i: x + i, 1.0)
             cyxla.tree_util.tree_structure({f"key {i}": (i, [i])})
-        gc.collect()
         return memory()
-
-    def memory():
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
 
     # Abstract evaluation keeps 2048 results of each primitive.
     reached = run(0, 4000)
     assert run(4000, 10_000) - reached < 3e6
     assert f._cache_size() <= 200
+
+
+def make_function(i):
+    """A function that no other is the same as; every second one has a code object of its own."""
+    if i % 2:
+        return lambda x: jnp.sin(x * i) * x
+    scope = {"jnp": jnp}
+    exec(f"def f{i}(x): return jnp.cos(x * {i}) * x", scope)
+    return scope[f"f{i}"]
+
+
+def transformed(f, i):
+    x = cyxla.ShapeDtypeStruct((3,), jnp.float32)
+    ways = (
+        lambda: cyxla.jit(f).eval_shape(x),
+        lambda: cyxla.make_jaxpr(cyxla.grad(lambda x: jnp.sum(f(x))))(x),
+        lambda: cyxla.jit(cyxla.vmap(f)).eval_shape(x),
+        lambda: cyxla.make_jaxpr(lambda x: cyxla.lax.scan(lambda c, y: (c + f(y), c), 0.0, x))(x),
+        lambda: cyxla.jit(cyxla.grad(lambda x: jnp.sum(cyxla.vmap(f)(x)))).eval_shape(x),
+    )
+    return ways[i % len(ways)]()
+
+
+def test_memory_stays_flat_through_retraces_of_functions_that_differ(monkeypatch):
+    """10,000 functions never seen before, jitted, differentiated, batched and scanned, and compiled now and then."""
+    monkeypatch.setattr(sameness.traces, "max_entries", 200)
+
+    def run(start, stop):
+        for i in range(start, stop):
+            transformed(make_function(i), i)
+            if i % 200 == 0:
+                make_function(i + 1)(X), cyxla.jit(make_function(i))(X)
+        return memory()
+
+    reached = run(0, 4000)
+    assert run(4000, 10_000) - reached < 3e6
+
+
+def test_memory_stays_flat_through_a_million_calls():
+    f = cyxla.jit(lambda x: x + 1)
+    g = cyxla.jit(lambda tree, n: {"sum": tree["a"] + tree["b"] * n}, static_argnames="n")
+    x = jnp.asarray(X)
+    tree = {"a": x, "b": x}
+
+    def run(calls):
+        for _ in range(calls // 10):
+            f(x), f(x), f(x), f(x), f(2.0), f(2.0), f(X), x + x
+            g(tree, n=1), g(tree, n=2)
+        return memory()
+
+    reached = run(20_000)
+    assert run(1_000_000) - reached < 1e6
+
+
+def test_the_collector_looks_only_at_equations_that_may_be_part_of_a_cycle():
+    def f(x):
+        return cyxla.jit(lambda x: jnp.sin(x))(x @ x) + 1
+
+    call, product, plain = {}, None, None
+    for eqn in cyxla.make_jaxpr(f)(jnp.ones((2, 2))).jaxpr.eqns:
+        assert not gc.is_tracked(eqn.invars) and not gc.is_tracked(eqn.outvars)
+        if eqn.primitive.name == "jit":
+            call = eqn
+        elif eqn.primitive.name == "dot_general":
+            product = eqn
+        else:
+            plain = eqn
+    assert gc.is_tracked(call) and gc.is_tracked(call.params)
+    assert not gc.is_tracked(product) and not gc.is_tracked(plain)
+    assert product.params["dimension_numbers"] == (((1,), (0,)), ((), ()))
+
+
+def test_a_cycle_through_an_equation_is_garbage():
+    class Marker:
+        pass
+
+    def trace():
+        marker = Marker()
+
+        def f(x):
+            return marker and cyxla.jit(g)(x)
+
+        def g(x):
+            return jnp.sin(x)
+
+        jaxpr = cyxla.make_jaxpr(f)(1.0)
+        marker.jaxpr, marker.equation = jaxpr, jaxpr.jaxpr.eqns[0]
+        jaxpr.jaxpr.eqns[0].params["jaxpr"].derived["marker"] = marker
+        return weakref.ref(marker)
+
+    marker = trace()
+    cyxla.clear_caches()
+    gc.collect()
+    assert marker() is None

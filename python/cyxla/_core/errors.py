@@ -219,6 +219,14 @@ class JaxprTypeError(TypeError):
     """A jaxpr is not well formed."""
 
 
+class RecompilationWarning(UserWarning):
+    """A function has been compiled more often than `cyxla_recompilation_warning` allows.
+
+    The message names what changed most often between the calls; `cyxla.explain(f)(*args)` lists the calls. See the
+    option for how to set the number, or `warnings.simplefilter("ignore", cyxla.errors.RecompilationWarning)`.
+    """
+
+
 for error in list(globals().values()):
     if isinstance(error, type) and issubclass(error, Exception):
         error.__module__ = "cyxla.errors"

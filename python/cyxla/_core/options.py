@@ -126,6 +126,7 @@ ROWS = (
     # Messages and tracebacks
     on_off("jax_log_compiles", False, "Log every compilation."),
     on_off("jax_explain_cache_misses", False, "Log why a call missed the cache."),
+    number("cyxla_recompilation_warning", 200, "Warn when a function is compiled more often than this; 0: never."),
     on_off("jax_log_checkpoint_residuals", False, "Log what a checkpointed function keeps."),
     text("jax_debug_log_modules", "", "Modules, comma separated, whose debug messages go to stderr."),
     Row("jax_logging_level", "NOTSET", LOG_LEVELS, optional=True, doc="Level of the package's logger."),

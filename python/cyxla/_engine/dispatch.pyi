@@ -10,7 +10,12 @@ EAGER_BOUND: int
 SIGNATURE_BOUND: int
 
 @final
+class Tally:
+    hits: int
+
+@final
 class Executable:
+    tally: Tally
     def __init__(
         self,
         runner: Any,
@@ -40,6 +45,8 @@ class EagerCall: ...
 @final
 class Entry:
     executable: Executable | None
+    tally: Tally
+    record: Any
     lifted: ClosedJaxpr | None
     donated: Any
     def __init__(self, closed: ClosedJaxpr, out_tree: TreeDef, name: str) -> None: ...

@@ -21,19 +21,28 @@ def argument_path(fun, in_tree, static, index):
     """How the user would write the leaf `index` of a call's arguments, e.g. `params['w']`."""
     skeleton = in_tree.unflatten(list(range(in_tree.num_leaves)))
     path = next(path for path, leaf in tree_flatten_with_path(skeleton)[0] if leaf == index)
-    in_kwargs = path[0].idx == 1
+    return written(parameters(fun), [i for i, _, _ in static[0]] if static else (), path)
+
+
+def written(names, static_numbers, path):
+    """How the user would write what is at a path, of two keys or more, in `(args, kwargs)` without static arguments."""
     rest = keystr(path[2:])
-    if in_kwargs:
+    if path[0].idx == 1:
         return f"{path[1].key}{rest}"
     number = path[1].idx
-    for i, _, _ in static[0] if static else ():
+    for i in static_numbers:
         if i <= number:
             number += 1
+    return f"{names[number] if number < len(names) else f'args[{number}]'}{rest}"
+
+
+def parameters(fun):
+    """The names of a function's positional parameters, as far as they can be told."""
     try:
-        names = list(inspect.signature(fun).parameters)
-        return f"{names[number]}{rest}"
-    except (ValueError, TypeError, IndexError):
-        return f"args[{number}]{rest}"
+        found = inspect.signature(fun).parameters.values()
+    except (ValueError, TypeError):
+        return []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 class DebugInfo:
@@ -42,13 +51,16 @@ class DebugInfo:
     It lives as long as the program that was traced, which must not keep the function alive.
     """
 
-    __slots__ = ("api", "in_tree", "name", "reference", "static")
+    __slots__ = ("api", "identity", "in_tree", "name", "reference", "seconds", "static")
 
     def __init__(self, api, name, fun=None, in_tree=None, static=None):
         self.api = api
         self.name = name
         self.in_tree = in_tree
         self.static = static
+        # How long tracing took, and what makes the function the same as another (`sameness.function_key`), or why not.
+        self.seconds = 0.0
+        self.identity = None
         try:
             self.reference = (weakref.WeakMethod if isinstance(fun, types.MethodType) else weakref.ref)(fun)
         except TypeError:

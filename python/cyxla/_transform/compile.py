@@ -9,6 +9,7 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr, Var
 from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
+from cyxla._transform import records
 from cyxla._transform.effects import is_ordered
 
 logger = logging.getLogger("cyxla")
@@ -28,10 +29,12 @@ class Program:
         "effects",
         "kept",
         "name",
+        "record",
         "text",
     )
 
-    def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu"):
+    def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu", record=None):
+        """`record` is where it is noted what the program costs."""
         start = time.perf_counter()
         jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
@@ -42,6 +45,7 @@ class Program:
         jaxpr = Jaxpr([v for v, _ in pairs], jaxpr.invars, jaxpr.outvars, jaxpr.eqns)
         self.donated, attributes = plan_donation(jaxpr, used, donated)
         self.name = name
+        self.record = record
         self.avals_in = tuple(v.aval for v in jaxpr.invars)
         self.avals_out = tuple(v.aval for v in jaxpr.outvars)
         # That an equation refers to a named axis, for one, is nothing that happens when the program runs.
@@ -53,6 +57,8 @@ class Program:
         )
         seconds = time.perf_counter() - start
         dispatch.count("lower_s", seconds)
+        if record is not None:
+            record.lower_s += seconds
         log_compile("Lowered %s to StableHLO in %.6f s", name, seconds)
 
     def located_text(self):
@@ -94,7 +100,7 @@ class Program:
         seconds = time.perf_counter() - start
         dispatch.count("compile_s", seconds)
         log_compile("Compiled %s by XLA in %.6f s", self.name, seconds)
-        return dispatch.Executable(
+        executable = dispatch.Executable(
             runner,
             loaded,
             self.avals_out,
@@ -105,6 +111,10 @@ class Program:
             donated=self.donated,
             native=program,
         )
+        if self.record is not None:
+            executable.tally = self.record.tally
+            self.record.compiled(seconds, executable.execution_path)
+        return executable
 
 
 def log_compile(message, *args):
@@ -151,11 +161,11 @@ def plan_donation(jaxpr, used, donated):
 
 
 def compile_closed(closed, name, device, **options):
-    """Lowers and compiles a jaxpr whose constants are concrete."""
+    """Lowers and compiles a jaxpr of one operation."""
     small = options.pop("small", None)
     committed = options.pop("committed", device is not None)
     compiler_options = options.pop("compiler_options", None)
-    program = Program(closed, name, **options)
+    program = Program(closed, name, record=records.operation(closed.jaxpr, device), **options)
     return program.compile(device, committed=committed, small=small, compiler_options=compiler_options)
 
 

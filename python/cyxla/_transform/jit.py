@@ -14,7 +14,7 @@ from cyxla._engine.core import Primitive, Tracer, Zero, is_undefined_primal
 from cyxla._engine.dispatch import Entry, JitFunction
 from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
-from cyxla._transform import caches, sameness, stages
+from cyxla._transform import caches, records, sameness, stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
 from cyxla._transform.compile import Program, log_compile
 from cyxla._transform.jaxprs import (
@@ -37,7 +37,11 @@ def _impl(*args, jaxpr, name, **params):
     key = ("executable", config_epoch(), device)
     executable = jaxpr.derived.get(key)
     if executable is None:
-        executable = jaxpr.derived[key] = Program(jaxpr, name).compile(device, committed=device is not None)
+        record = records.program("jit", jaxpr, tuple(jaxpr.in_avals), {}, device, name=name)
+        executable = Program(jaxpr, name, record=record).compile(device, committed=device is not None)
+        jaxpr.derived[key] = executable
+    else:
+        executable.tally.hits += 1
     return executable.call(args)
 
 
@@ -293,7 +297,9 @@ class JitSpec:
         )
 
     def program(self, entry):
-        return Program(entry.closed, self.name, donated=entry.donated, keep_unused=self.keep_unused)
+        return Program(
+            entry.closed, self.name, donated=entry.donated, keep_unused=self.keep_unused, record=entry.record
+        )
 
     def bind(self, primitive, args, jaxpr, name, n_consts):
         """The call under a trace: an equation, or with `inline` the equations themselves."""
@@ -345,16 +351,34 @@ def _trace_entry(jitted, leaves, in_tree, static):
     spec = jitted.spec
     avals = tuple(typeof(leaf) for leaf in leaves)
 
+    seconds = identity = None
+
     def trace():
+        nonlocal seconds
+        start = time.perf_counter()
         entry = spec.trace_entry(in_tree, static, avals)
         entry.donated = spec.donated(in_tree, static)
+        seconds = time.perf_counter() - start
         return entry
+
+    def observe(found):
+        nonlocal identity
+        identity = found
 
     # Programs depend on where committed arguments are; those have entries of their own.
     device = next((leaf.device for leaf in leaves if getattr(leaf, "committed", False)), None)
-    key = ("jit", spec.key(), in_tree, static, avals, device, config_epoch())
+    options = spec.key()
+    key = ("jit", options, in_tree, static, avals, device, config_epoch())
     values = [value for group in static for *_, value in group] if static else ()
-    return sameness.shared(spec.fun, in_tree, key, trace, _closes_over_no_tracer, values)
+    entry = sameness.shared(spec.fun, in_tree, key, trace, _closes_over_no_tracer, values, observe)
+    if seconds is None:
+        entry.tally.hits += 1
+        return entry
+    entry.record = records.traced(
+        spec, in_tree, avals, static, device, options, identity, seconds, _closes_over_no_tracer(entry)
+    )
+    entry.tally = entry.record.tally
+    return entry
 
 
 def _closes_over_no_tracer(entry):

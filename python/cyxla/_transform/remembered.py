@@ -17,10 +17,11 @@ def _closes_over_no_tracer(traced):
     return not any(isinstance(c, Tracer) for c in traced[1])
 
 
-def remembered(fun, in_tree, key, trace, static=()):
+def remembered(fun, in_tree, key, trace, static=(), observe=None):
     """What `trace()` gave for this function, or one that is provably the same, and this key, or gives now.
 
-    `in_tree` is the structure of the function's arguments, `static` those of them that are values.
+    `in_tree` is the structure of the function's arguments, `static` those of them that are values; `observe` is as in
+    `sameness.shared`.
 
     `trace()` returns a tuple whose second item is a list of constants; a trace that closes over tracers of a
     transformation that is under way is not kept. Nor is one of a function, or with a key, that has no hash.
@@ -32,7 +33,7 @@ def remembered(fun, in_tree, key, trace, static=()):
     except TypeError:
         return trace()
     if found is None:
-        found = sameness.shared(fun, in_tree, key, trace, _closes_over_no_tracer, static)
+        found = sameness.shared(fun, in_tree, key, trace, _closes_over_no_tracer, static, observe)
         if _closes_over_no_tracer(found):
             keep(known, key, found, TRACE_BOUND, "traces of functions")
     return found

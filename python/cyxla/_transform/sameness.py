@@ -293,13 +293,40 @@ def function_key(fun):
 
     The key refers to objects by their address, so it is good as long as `held`, a list of them, is kept.
     """
+    found = identify(fun)
+    return None if isinstance(found, str) else found
+
+
+def identify(fun):
+    """`function_key(fun)`, or why it cannot be told."""
     if type(fun) is MethodType:
-        return None
+        return "it is a method, and may read what changes in its object"
     key = _Key()
     try:
         return key.build(fun), key.held
-    except NotProvable:
-        return None
+    except NotProvable as error:
+        return str(error)
+
+
+def components(fun, key):
+    """What a function's key says of each thing that it reads, by a name for that: `closure variable n`, `global N`."""
+    if type(fun) is functools.partial and key[0] is functools.partial:
+        found = {f"bound argument {i}": value for i, value in enumerate(key[2])}
+        found.update((f"bound argument {name}", value) for name, value in key[3])
+        return {**components(fun.func, key[1]), **found}
+    if type(fun) is not FunctionType or key[0] != "function":
+        return {"function": key}
+    _, _, cells, defaults, kwdefaults, read, wrapped = key
+    code = fun.__code__
+    found = {f"closure variable {name}": value for name, value in zip(code.co_freevars, cells)}
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    found.update((f"default of {name}", value) for name, value in zip(names, defaults))
+    found.update((f"default of {name}", value) for name, value in kwdefaults)
+    if read:
+        found.update((f"global {name}", value) for name, value in zip(_reads_of(id(code), _Holder(code)).names, read))
+    if wrapped is not None:
+        found["the function it wraps"] = wrapped
+    return found
 
 
 class SharedTraces:
@@ -365,13 +392,21 @@ def _are_provable(values):
     return True
 
 
-def shared(fun, tree, key, trace, keep, static=()):
+def shared(fun, tree, key, trace, keep, static=(), observe=None):
     """`trace()`, or what it gave for a function that is the same and an equal key; kept if `keep(result)` allows.
 
     `tree` is the structure of the arguments, `static` those that are values: the function can read them, too.
+    `observe`, if given, is told the function's key, or why there is none.
     """
-    mine = function_key(fun) if is_plain(tree) else None
-    if mine is None or (static and not _are_provable(static)):
+    if not is_plain(tree):
+        mine = "an argument is of a class of the user's, whose methods it may call"
+    elif static and not _are_provable(static):
+        mine = "a static argument may change"
+    else:
+        mine = identify(fun)
+    if observe is not None:
+        observe(mine if isinstance(mine, str) else mine[0])
+    if isinstance(mine, str):
         return trace()
     full = (mine[0], key)
     try:

@@ -1,11 +1,14 @@
 """What the control-flow primitives share: traced bodies, their cache, matching of types, eager evaluation."""
 
+import time
+
 from cyxla._engine.array import asarray, is_arraylike, literal
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var, Zero
 from cyxla._engine.dtypes import dtype_code
 from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
+from cyxla._transform import records
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.compile import Program
 from cyxla._transform.remembered import remembered
@@ -16,7 +19,21 @@ def trace_body(fun, in_tree, avals, api):
 
     Returns the jaxpr with its constants as leading arguments, those constants, and the structure of the result.
     """
-    return remembered(fun, in_tree, (tuple(avals), api), lambda: _trace(fun, in_tree, avals, api))
+    identity = None
+
+    def observe(found):
+        nonlocal identity
+        identity = found
+
+    def trace():
+        start = time.perf_counter()
+        found = _trace(fun, in_tree, avals, api)
+        info = found[0].jaxpr.debug_info
+        info.seconds = time.perf_counter() - start
+        info.identity = identity
+        return found
+
+    return remembered(fun, in_tree, (tuple(avals), api), trace, observe=observe)
 
 
 def _trace(fun, in_tree, avals, api):
@@ -58,7 +75,11 @@ def eager_impl(get_primitive, owner):
             out = primitive.abstract(*avals, **params)
             outvars = [Var(a) for a in out]
             program = ClosedJaxpr(Jaxpr([], invars, outvars, [Eqn(primitive, invars, outvars, params)]), [])
-            executable = derived[key] = Program(program, primitive.name).compile(device, committed=device is not None)
+            record = records.program(primitive.name, owner(params), avals, params, device)
+            executable = Program(program, primitive.name, record=record).compile(device, committed=device is not None)
+            derived[key] = executable
+        else:
+            executable.tally.hits += 1
         return executable.call(args)
 
     return impl
