@@ -16,7 +16,7 @@ AIMS = {
     "scan of a fresh lambda, eager": 100,
     "grad of sin(x) * x, eager": 40,
     # A fifteenth of jax's time.
-    "trace grad of transformer of 24 layers": 52_000,
+    "trace grad of transformer of 24 layers": 26_000,
     "trace, per operation": 1,
     "trace of grad, per operation": 6,
     "trace of vmap, per operation": 3,
