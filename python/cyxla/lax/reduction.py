@@ -84,6 +84,8 @@ def _reduction(name, operation, identity, accepts, choose=None, **rules):
 
     def lower(ctx, x, axes, out_sharding=None):
         aval, out = ctx.avals_in[0], ctx.avals_out[0]
+        if name == "reduce_sum" and all(aval.shape[a] == 1 for a in axes):  # XLA makes the same of it, with more work
+            return ctx.op(f"stablehlo.reshape {x} : ({aval.mlir}) -> {out.mlir}")
         element = shaped_array((), aval.code, False)
         init = ctx.constant(identity(aval.dtype), element)
         if choose is not None and is_complex(aval):
