@@ -200,6 +200,18 @@ cdef tuple checked_shape(object shape):
         raise TypeError(f"a shape is a sequence of integers known while tracing, but got {shape!r}") from None
 
 
+def int_tuple(values):
+    """A tuple of exact ints: the one given, or made of a sequence of integers. TypeError for what is not an integer."""
+    cdef object value
+    if type(values) is tuple:
+        for value in <tuple> values:
+            if type(value) is not int:
+                break
+        else:
+            return values
+    return tuple([int(operator.index(value)) for value in values])
+
+
 # no_gc: what is in the table must never have been cleared. (These decorators have no effect in the .pxd.)
 @cython.final
 @cython.no_gc

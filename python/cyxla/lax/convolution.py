@@ -8,7 +8,8 @@ from typing import NamedTuple, Union
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, shaped_array
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
 from cyxla.lax._util import as_operand, check_same_dtype, is_complex, kind_of, move_axis, real_code, short
@@ -542,15 +543,33 @@ conv_general_dilated_p = Primitive(
 # functions -----------------------------------------------------------------------------------------------------------
 
 
-def _static_tuple(values) -> tuple[int, ...]:
-    return tuple([operator.index(v) for v in values])
-
-
 def _rank_check(lhs, rhs) -> None:
     if lhs.ndim != rhs.ndim:
         raise TypeError(
             f"convolution: lhs and rhs must have the same rank, got {short(lhs.aval)} and {short(rhs.aval)}"
         )
+
+
+def _are_strings(dimension_numbers) -> bool:
+    return type(dimension_numbers) is tuple and set(map(type, dimension_numbers)) == {str}
+
+
+@cached("geometry of convolutions", 512)
+def _geometry(lhs_shape, rhs_shape, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers):
+    """Dimension numbers, strides, padding and dilations as the primitive has them."""
+    numbers = conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers)
+    count = len(lhs_shape) - 2
+    lhs_dilation = (1,) * count if lhs_dilation is None else lhs_dilation
+    rhs_dilation = (1,) * count if rhs_dilation is None else rhs_dilation
+    if not isinstance(padding, tuple):
+        if any(d != 1 for d in lhs_dilation):
+            raise ValueError(
+                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the "
+                "padding in numbers, or use conv_transpose"
+            )
+        kernel = [_dilated(k, d) for k, d in zip(_take(rhs_shape, numbers.rhs_spec[2:]), rhs_dilation)]
+        padding = tuple(padtype_to_pads(_take(lhs_shape, numbers.lhs_spec[2:]), kernel, window_strides, padding))
+    return numbers, window_strides, padding, lhs_dilation, rhs_dilation
 
 
 def conv_general_dilated(
@@ -581,29 +600,25 @@ def conv_general_dilated(
     (1, 4, 4, 16)
     """
     lhs, rhs = as_operand(lhs), as_operand(rhs)
-    _rank_check(lhs, rhs)
-    numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    numbers = ConvDimensionNumbers(*[_static_tuple(spec) for spec in numbers])
-    count = lhs.ndim - 2
-    window_strides = _static_tuple(window_strides)
-    lhs_dilation = (1,) * count if lhs_dilation is None else _static_tuple(lhs_dilation)
-    rhs_dilation = (1,) * count if rhs_dilation is None else _static_tuple(rhs_dilation)
-    if isinstance(padding, str) or not isinstance(padding, (tuple, list)):
-        if any(d != 1 for d in lhs_dilation):
-            raise ValueError(
-                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the "
-                "padding "
-                "in numbers, or use conv_transpose"
-            )
-        kernel = [_dilated(k, d) for k, d in zip(_take(rhs.shape, numbers.rhs_spec[2:]), rhs_dilation)]
-        padding = padtype_to_pads(_take(lhs.shape, numbers.lhs_spec[2:]), kernel, window_strides, padding)
-    else:
-        padding = [_static_tuple(pair) for pair in padding]
+    if lhs.ndim != rhs.ndim:
+        _rank_check(lhs, rhs)
+    if dimension_numbers is not None and not _are_strings(dimension_numbers):
+        numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+        dimension_numbers = ConvDimensionNumbers(*map(int_tuple, numbers))
+    numbers, window_strides, padding, lhs_dilation, rhs_dilation = _geometry(
+        lhs.shape,
+        rhs.shape,
+        int_tuple(window_strides),
+        tuple(map(int_tuple, padding)) if isinstance(padding, (tuple, list)) else padding,
+        None if lhs_dilation is None else int_tuple(lhs_dilation),
+        None if rhs_dilation is None else int_tuple(rhs_dilation),
+        dimension_numbers,
+    )
     return conv_general_dilated_p.bind(
         lhs,
         rhs,
         window_strides=window_strides,
-        padding=tuple(padding),
+        padding=padding,
         lhs_dilation=lhs_dilation,
         rhs_dilation=rhs_dilation,
         dimension_numbers=numbers,
@@ -715,9 +730,9 @@ def conv_transpose(
             raise ValueError(f"conv_transpose: dimension_numbers must be given for operands of rank {rank}")
         dimension_numbers = _CHANNELS_LAST[rank]
     numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    strides = _static_tuple(strides)
+    strides = int_tuple(strides)
     spatial = tuple(numbers.rhs_spec[2:])
-    rhs_dilation = (1,) * len(spatial) if rhs_dilation is None else _static_tuple(rhs_dilation)
+    rhs_dilation = (1,) * len(spatial) if rhs_dilation is None else int_tuple(rhs_dilation)
     kernel = [_dilated(k, d) for k, d in zip(_take(rhs.shape, spatial), rhs_dilation)]
     if isinstance(padding, str):
         pads = [_conv_transpose_padding(k, s, padding) for k, s in zip(kernel, strides)]
@@ -763,7 +778,7 @@ def conv_general_dilated_patches(
     (1, 12, 4, 4)
     """
     lhs = as_operand(lhs)
-    filter_shape = _static_tuple(filter_shape)
+    filter_shape = int_tuple(filter_shape)
     numbers = conv_dimension_numbers(lhs.shape, (1, 1, *filter_shape), dimension_numbers)
     size = 1
     for n in filter_shape:

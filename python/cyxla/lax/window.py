@@ -22,7 +22,7 @@ from cyxla.lax._util import (
     with_shape,
 )
 from cyxla.lax.binary import no_derivative
-from cyxla.lax.reduction import check_operands, flat_operands, highest, lowest, monoid, scalar_computation
+from cyxla.lax.reduction import Monoids, check_operands, flat_operands, highest, lowest, scalar_computation
 
 # ---- windows: shapes, attributes, and a batch axis in front
 
@@ -478,11 +478,11 @@ reduce_window_p = Primitive(
     batch=_generic_batch,
 )
 
-_MONOIDS = {
-    "add": ("iufc", lambda dtype: 0, reduce_window_sum_p),
-    "max": ("biufc", lowest, reduce_window_max_p),
-    "min": ("biufc", highest, reduce_window_min_p),
-}
+_MONOIDS = Monoids(
+    add=("iufc", lambda dtype: 0, reduce_window_sum_p),
+    max=("biufc", lowest, reduce_window_max_p),
+    min=("biufc", highest, reduce_window_min_p),
+)
 
 
 def reduce_window(
@@ -511,8 +511,8 @@ def reduce_window(
     inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
     params = _complete(flat[0].shape, window_dimensions, window_strides, padding, base_dilation, window_dilation)
     if len(flat) == 1:
-        row = monoid(_MONOIDS, computation, flat[0], inits[0])
-        if row is not None:
-            return tree_unflatten(treedef, [row[2].bind(flat[0], **params)])
+        primitive = _MONOIDS.find(computation, flat[0], inits[0])
+        if primitive is not None:
+            return tree_unflatten(treedef, [primitive.bind(flat[0], **params)])
     jaxpr = scalar_computation(computation, [x.aval.code for x in flat], treedef, "reduce_window")
     return tree_unflatten(treedef, reduce_window_p.bind(*flat, *inits, jaxpr=jaxpr, consts=(), **params))
