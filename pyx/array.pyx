@@ -2,6 +2,7 @@
 import numpy as np
 
 from cyxla._engine.caches import register_tables
+from cyxla._engine.source import public_function
 
 cimport cython
 from cpython.buffer cimport PyBUF_FULL_RO, PyObject_GetBuffer
@@ -586,6 +587,13 @@ cpdef Array own(Array array):
     return result
 
 
+cdef object no_array(object value):
+    name = public_function()
+    where = "" if name is None else f"{name}: "
+    return TypeError(f"{where}expected an array, a NumPy array or a number; got {value!r:.200} of type "
+                     f"{type(value).__name__}")
+
+
 cdef Py_ssize_t SMALL_COPY = 1 << 16      # bytes up to which NumPy arrays are copied without asking NumPy
 
 
@@ -651,7 +659,7 @@ cdef Array to_array(object value):
     convert = getattr(kind, "__jax_array__", None)
     if convert is not None:
         return to_array(convert(value))
-    raise TypeError(f"expected an array, a NumPy array or a number; got {value!r:.200} of type {kind.__name__}")
+    raise no_array(value)
 
 
 cdef ShapedArray aval_of(object value):
@@ -670,7 +678,7 @@ cdef ShapedArray aval_of(object value):
         return <ShapedArray>value
     if hasattr(kind, "__jax_array__"):
         return aval_of(value.__jax_array__())
-    raise TypeError(f"expected an array, a NumPy array or a number; got {value!r:.200} of type {kind.__name__}")
+    raise no_array(value)
 
 
 def literal(value, int code, bint weak=False):

@@ -164,9 +164,19 @@ cdef class Primitive:
         cdef Py_ssize_t i
         for i in range(len(args)):
             if not isinstance(args[i], Array):
-                args = tuple([to_array(a) for a in args])
+                args = self.arrays(args)
                 break
         return bind(self, args, params)
+
+    def arrays(self, args):
+        """The operands as arrays; TypeError for what is none."""
+        try:
+            return tuple([to_array(a) for a in args])
+        except TypeError as error:
+            text = str(error)
+            if type(error) is not TypeError or not text.startswith("expected an array"):
+                raise
+            raise TypeError(f"{self.name}: {text}") from None
 
     def abstract_eval(self, *avals, **params):
         """The abstract value of the result (a list of them for several) given those of the operands."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple, Union
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import int_tuple, shaped_array
+from cyxla._engine.aval import int_tuple, integer, shaped_array
 from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
-from cyxla.lax._util import as_operand, check_same_dtype, is_complex, kind_of, move_axis, real_code, short
+from cyxla.lax._util import as_operand, called, check_same_dtype, is_complex, kind_of, move_axis, real_code, short
 from cyxla.lax.precision import (
     DotAlgorithm,
     DotAlgorithmPreset,
@@ -65,7 +64,7 @@ def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
     for position, (spec, first, second) in enumerate(((lhs, "N", "C"), (rhs, "O", "I"), (out, "N", "C"))):
         if spec.count(first) != 1 or spec.count(second) != 1 or len(set(spec)) != len(spec):
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have the letters {first} and {second} once, and no "
+                f"conv_general_dilated: dimension_numbers[{position}] must have the letters {first} and {second} once, and no "
                 "letter "
                 f"twice; got {spec!r}"
             )
@@ -73,7 +72,7 @@ def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
     for position, spec in ((0, lhs), (2, out)):
         if sorted(c for c in spec if c not in "NC") != sorted(spatial):
             raise TypeError(
-                "convolution: all three dimension_numbers must name the same spatial dimensions; got "
+                "conv_general_dilated: all three dimension_numbers must name the same spatial dimensions; got "
                 f"dimension_numbers[{position}]={spec!r} and dimension_numbers[1]={rhs!r}"
             )
 
@@ -95,23 +94,25 @@ def conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers) -> ConvDimen
     rank = len(lhs_shape)
     if rank != len(rhs_shape):
         raise TypeError(
-            f"convolution: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
+            f"conv_general_dilated: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
         )
     if dimension_numbers is None:
         axes = tuple(range(rank))
         return ConvDimensionNumbers(axes, axes, axes)
     if not isinstance(dimension_numbers, (tuple, list)):
         raise TypeError(
-            f"convolution: dimension_numbers must be a tuple or None, got {type(dimension_numbers).__name__}"
+            f"conv_general_dilated: dimension_numbers must be a tuple or None, got {type(dimension_numbers).__name__}"
         )
     if len(dimension_numbers) != 3:
-        raise TypeError(f"convolution: dimension_numbers must have three entries, got {len(dimension_numbers)}")
+        raise TypeError(
+            f"conv_general_dilated: dimension_numbers must have three entries, got {len(dimension_numbers)}"
+        )
     if not all(isinstance(spec, str) for spec in dimension_numbers):
-        raise TypeError(f"convolution: dimension_numbers must hold strings, got {dimension_numbers}")
+        raise TypeError(f"conv_general_dilated: dimension_numbers must hold strings, got {dimension_numbers}")
     for position, spec in enumerate(dimension_numbers):
         if len(spec) != rank:
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have one letter for each of the operands' {rank} "
+                f"conv_general_dilated: dimension_numbers[{position}] must have one letter for each of the operands' {rank} "
                 "axes, "
                 f"got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
             )
@@ -129,7 +130,7 @@ def padtype_to_pads(in_shape, window_shape, window_strides, padding) -> list[tup
     if name == "VALID":
         return [(0, 0)] * len(in_shape)
     if name not in ("SAME", "SAME_LOWER"):
-        raise RuntimeError(f"unknown padding {padding!r}: it must be 'VALID', 'SAME' or 'SAME_LOWER'")
+        raise RuntimeError(f"{called()}unknown padding {padding!r}: it must be 'VALID', 'SAME' or 'SAME_LOWER'")
     pads = []
     for size, window, stride in zip(in_shape, window_shape, window_strides):
         total = max((-(-size // stride) - 1) * stride + window - size, 0)
@@ -154,12 +155,12 @@ def conv_shape_tuple(lhs_shape, rhs_shape, strides, pads, batch_group_count: int
         pads = padtype_to_pads(lhs_shape[2:], rhs_shape[2:], strides, pads)
     if len(pads) != len(lhs_shape) - 2:
         raise TypeError(
-            f"convolution: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got "
+            f"conv_general_dilated: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got "
             f"{len(pads)}"
         )
     if lhs_shape[0] % batch_group_count:
         raise ValueError(
-            f"convolution: batch_group_count={batch_group_count} must divide the batch size {lhs_shape[0]}"
+            f"conv_general_dilated: batch_group_count={batch_group_count} must divide the batch size {lhs_shape[0]}"
         )
     sizes = _output_sizes(lhs_shape[2:], rhs_shape[2:], strides, pads)
     return (lhs_shape[0] // batch_group_count, rhs_shape[0], *sizes)
@@ -546,7 +547,7 @@ conv_general_dilated_p = Primitive(
 def _rank_check(lhs, rhs) -> None:
     if lhs.ndim != rhs.ndim:
         raise TypeError(
-            f"convolution: lhs and rhs must have the same rank, got {short(lhs.aval)} and {short(rhs.aval)}"
+            f"conv_general_dilated: lhs and rhs must have the same rank, got {short(lhs.aval)} and {short(rhs.aval)}"
         )
 
 
@@ -622,8 +623,8 @@ def conv_general_dilated(
         lhs_dilation=lhs_dilation,
         rhs_dilation=rhs_dilation,
         dimension_numbers=numbers,
-        feature_group_count=operator.index(feature_group_count),
-        batch_group_count=operator.index(batch_group_count),
+        feature_group_count=integer(feature_group_count),
+        batch_group_count=integer(batch_group_count),
         precision=canonicalize_precision(precision),
         preferred_element_type=None
         if preferred_element_type is None

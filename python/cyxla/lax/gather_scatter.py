@@ -23,6 +23,7 @@ from cyxla.lax._util import (
     BOOL,
     as_operand,
     batch_size,
+    called,
     check_same_dtype,
     compare_type,
     kind_of,
@@ -109,8 +110,8 @@ class GatherScatterMode(enum.Enum):
             return _MODES[mode]
         except (KeyError, TypeError):
             raise ValueError(
-                f"mode={mode!r} is unknown: choose 'fill', 'drop', 'clip', 'promise_in_bounds', 'one_hot' or a "
-                "GatherScatterMode"
+                f"{called()}mode={mode!r} is unknown: choose 'fill', 'drop', 'clip', 'promise_in_bounds', 'one_hot' "
+                "or a GatherScatterMode"
             ) from None
 
 
@@ -142,6 +143,8 @@ def _as_gather_numbers(numbers: ScatterDimensionNumbers) -> GatherDimensionNumbe
 
 
 def _check_dims(name: str, argument: str, dims, bound: int, ordered: bool = True) -> None:
+    if any(type(dim) is not int for dim in dims):
+        raise TypeError(f"{name}: {argument} must hold integers known while tracing, got {argument}={dims!r:.200}")
     if ordered and any(a > b for a, b in itertools.pairwise(dims)):
         raise TypeError(f"{name}: {argument} must be sorted, got {argument}={dims}")
     if len(set(dims)) != len(dims):
@@ -826,7 +829,10 @@ def _combiner(combine: str, code: int):
 
     function = getattr(lax, combine)
     element = shaped_array((), code, False)
-    closed = trace_to_jaxpr(lambda args: [function(*args)], [element, element])
+    try:
+        closed = trace_to_jaxpr(lambda args: [function(*args)], [element, element])
+    except TypeError as error:
+        raise TypeError(f"scatter_{combine}: {error}") from None
     closed.lasting = True  # there are few, and abstract evaluation is remembered by their like
     return closed
 
@@ -857,6 +863,7 @@ def _scatter_function(primitive, combine: str, summary: str):
 
     name = primitive.name.replace("-", "_")
     function.__name__ = function.__qualname__ = name
+    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
     function.__doc__ = f"""{summary}
 
     Windows outside the operand are dropped unless ``mode`` says otherwise. Most programs are better served by

@@ -1,7 +1,6 @@
 """Reductions over dimensions: sums, products, extrema, logical ones, argmax and argmin, and any computation."""
 
 from math import prod
-from operator import index
 
 import ml_dtypes
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, integer, shaped_array
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Primitive, Tracer, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
@@ -169,7 +168,7 @@ def _all_bits(dtype):
 
 
 def _axes(axes):
-    return axes if type(axes) is tuple else tuple(map(index, axes))
+    return int_tuple(axes)
 
 
 def reduce_sum(operand, axes, *, out_sharding=None):
@@ -262,7 +261,7 @@ argmin_p = _arg_reduction("argmin", highest, lambda x, y: lax.lt(x, y))
 
 
 def _arg(prim, operand, axis, index_dtype):
-    return prim.bind(operand, axes=(index(axis),), index_dtype=code_dtype(canonical_code(index_dtype)))
+    return prim.bind(operand, axes=(integer(axis),), index_dtype=code_dtype(canonical_code(index_dtype)))
 
 
 def argmax(operand, axis, index_dtype):
@@ -496,12 +495,18 @@ def reduce(operands, init_values, computation, dimensions, out_sharding=None):
         if out is not None:
             return out
     flat, inits, treedef = flat_operands("reduce", operands, init_values)
-    inits = [_of_dtype(v, x) for x, v in zip(flat, inits)]
     _check_reduce([x.aval for x in flat], [v.aval for v in inits], dimensions)
     if len(flat) == 1:
-        out = _reduce_by_monoid(flat[0], inits[0], computation, dimensions, out_sharding)
+        init = _of_dtype(inits[0], flat[0])
+        out = _reduce_by_monoid(flat[0], init, computation, dimensions, out_sharding)
         if out is not None:
             return tree_unflatten(treedef, [out])
+    for x, init in zip(flat, inits):
+        if x.aval.code != init.aval.code:
+            raise TypeError(
+                f"reduce: an initial value must have the dtype of its operand, got {short(init.aval)} for "
+                f"{short(x.aval)}; convert it with .astype(...)"
+            )
     jaxpr = scalar_computation(computation, [x.aval.code for x in flat], treedef, "reduce")
     outs = reduce_p.bind(*flat, *inits, computation=computation, jaxpr=jaxpr, dimensions=dimensions)
     return tree_unflatten(treedef, outs)

@@ -1,11 +1,10 @@
 """Reductions over sliding windows, and the operations that their derivatives consist of."""
 
 from itertools import product
-from operator import index
 
 from cyxla import lax
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
@@ -69,7 +68,7 @@ def _complete(shape, window_dimensions, window_strides, padding, base_dilation, 
             window_strides,
             padding,
         )
-    padding = tuple((index(low), index(high)) for low, high in padding)
+    padding = tuple((integer(low), integer(high)) for low, high in padding)
     for name, value in (
         ("window_strides", window_strides),
         ("padding", padding),
@@ -273,9 +272,15 @@ def _gather_transpose(ct, tangents, operand, select_prim, base_dilation, window_
     return [select_and_scatter_add_p.bind(ct, operand, select_prim=select_prim, **params), None]
 
 
+def _gather_abstract(t, x, select_prim, **params):
+    if t.shape != x.shape:
+        raise TypeError(f"select_and_gather_add: tangents and operand need one shape, got {t.shape} and {x.shape}")
+    return with_shape(t, _window_shape(x.shape, **params))
+
+
 select_and_gather_add_p = Primitive(
     "select_and_gather_add",
-    abstract=lambda t, x, select_prim, **params: with_shape(t, _window_shape(x.shape, **params)),
+    abstract=_gather_abstract,
     lower=_gather_lower,
     jvps=(lambda t, ans, tangents, operand, **params: select_and_gather_add_p.bind(t, operand, **params), None),
     transpose=_gather_transpose,
@@ -403,6 +408,12 @@ def select_and_scatter(operand, select, window_dimensions, window_strides, paddi
     from `init_value`. `padding` is a (low, high) pair a dimension. TypeError for shapes and dtypes that do not fit.
     """
     operand, source, init_value = as_operand(operand), as_operand(source), as_operand(init_value)
+    window_dimensions, window_strides = canonicalize_shape(window_dimensions), canonicalize_shape(window_strides)
+    if not len(window_dimensions) == len(window_strides) == len(padding) == operand.ndim:
+        raise TypeError(
+            f"select_and_scatter: window_dimensions={window_dimensions}, window_strides={window_strides} and "
+            f"padding={padding} need one entry for each axis of the operand, whose shape is {operand.shape}"
+        )
     element = shaped_array((), operand.aval.code, False)
     traced = [ClosedJaxpr(*trace_flat(lambda args, f=f: [f(*args)], [element, element])) for f in (select, scatter)]
     return select_and_scatter_p.bind(
@@ -413,9 +424,9 @@ def select_and_scatter(operand, select, window_dimensions, window_strides, paddi
         select_consts=(),
         scatter_jaxpr=traced[1],
         scatter_consts=(),
-        window_dimensions=canonicalize_shape(window_dimensions),
-        window_strides=canonicalize_shape(window_strides),
-        padding=tuple((index(low), index(high)) for low, high in padding),
+        window_dimensions=window_dimensions,
+        window_strides=window_strides,
+        padding=tuple((integer(low), integer(high)) for low, high in padding),
     )
 
 
