@@ -566,7 +566,7 @@ cdef object abstract_eval(Primitive primitive, tuple args, dict params):
 
 
 cdef bint is_last(tuple last, tuple args, dict params) except -1:
-    """Whether these are the operands and parameters of the last evaluation: cheaper than making a key and hashing it."""
+    """Whether these are operands and parameters of the last evaluation: cheaper than making a key and hashing it."""
     cdef tuple avals = <tuple>PyTuple_GET_ITEM(last, 0), names = <tuple>PyTuple_GET_ITEM(last, 1)
     cdef tuple values = <tuple>PyTuple_GET_ITEM(last, 2)
     cdef PyObject* name

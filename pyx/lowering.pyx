@@ -31,7 +31,8 @@ def trace_table():
     return table
 
 
-# Operations without effects and regions that lowering rules write again and again: within a scope they are written once.
+# Operations without effects and regions that lowering rules write again and again: within a scope they are written
+# once.
 cdef frozenset SHARED = frozenset(["stablehlo." + name for name in (
     "add", "and", "bitcast_convert", "broadcast_in_dim", "clamp", "compare", "concatenate", "convert", "divide",
     "dynamic_slice", "iota", "maximum", "minimum", "multiply", "negate", "not", "or", "pad", "remainder", "reshape",

@@ -64,9 +64,8 @@ def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
     for position, (spec, first, second) in enumerate(((lhs, "N", "C"), (rhs, "O", "I"), (out, "N", "C"))):
         if spec.count(first) != 1 or spec.count(second) != 1 or len(set(spec)) != len(spec):
             raise TypeError(
-                f"conv_general_dilated: dimension_numbers[{position}] must have the letters {first} and {second} once, and no "
-                "letter "
-                f"twice; got {spec!r}"
+                f"conv_general_dilated: dimension_numbers[{position}] must have the letters {first} and {second} "
+                f"once, and no letter twice; got {spec!r}"
             )
     spatial = [c for c in rhs if c not in "OI"]
     for position, spec in ((0, lhs), (2, out)):
@@ -94,7 +93,8 @@ def conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers) -> ConvDimen
     rank = len(lhs_shape)
     if rank != len(rhs_shape):
         raise TypeError(
-            f"conv_general_dilated: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
+            f"conv_general_dilated: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and "
+            f"{tuple(rhs_shape)}"
         )
     if dimension_numbers is None:
         axes = tuple(range(rank))
@@ -112,9 +112,8 @@ def conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers) -> ConvDimen
     for position, spec in enumerate(dimension_numbers):
         if len(spec) != rank:
             raise TypeError(
-                f"conv_general_dilated: dimension_numbers[{position}] must have one letter for each of the operands' {rank} "
-                "axes, "
-                f"got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
+                f"conv_general_dilated: dimension_numbers[{position}] must have one letter for each of the "
+                f"operands' {rank} axes, got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
             )
     return ConvDimensionNumbers(*conv_general_permutations(dimension_numbers))
 
@@ -155,8 +154,8 @@ def conv_shape_tuple(lhs_shape, rhs_shape, strides, pads, batch_group_count: int
         pads = padtype_to_pads(lhs_shape[2:], rhs_shape[2:], strides, pads)
     if len(pads) != len(lhs_shape) - 2:
         raise TypeError(
-            f"conv_general_dilated: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got "
-            f"{len(pads)}"
+            f"conv_general_dilated: padding needs one pair for each of the {len(lhs_shape) - 2} spatial "
+            f"dimensions, got {len(pads)}"
         )
     if lhs_shape[0] % batch_group_count:
         raise ValueError(
