@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist worksteal
 # What the newest jaxlib is tried with: the runtime, compiled calls, whole programs. Comparisons of each function and each
 # printed jaxpr with jax are left to `make test`: they are with jax 0.10.2, and a later jax differs.
 NEWEST_TESTS := tests/runtime tests/native tests/trees $(addprefix tests/transform/test_,jit.py sameness.py) \
-	tests/lax/test_laws_alone.py \
+	$(addprefix tests/lax/test_,laws_alone.py references.py) \
 	$(addprefix tests/test_,aval.py docs.py doctests.py end_to_end.py errors.py examples.py isolation.py layers.py \
 	programs.py stubs.py user_guide.py)
 # The fast half of the suite, which runs without native execution, too.

@@ -2,13 +2,14 @@
 import numpy as np
 
 from cyxla._engine.caches import register_tables
+from cyxla._engine.source import public_function
 
 cimport cython
 from cpython.buffer cimport PyBUF_FULL_RO, PyObject_GetBuffer
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport copysign, isnan
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.caches cimport keep
@@ -18,7 +19,8 @@ from cyxla._engine.dtypes cimport (
     canonicalize_code, code_dtype, dtype_code, info, scalar_code,
     KIND_SIGNED, KIND_UNSIGNED,
 )
-from cyxla._engine.native cimport HostMemory, memory_of, view_memory
+from cyxla._engine.native cimport HostMemory, memory_of, new_memory, view_memory
+from cyxla._engine.ndarray cimport Ndarray, is_contiguous, layout_is_known
 
 cdef extern from *:
     """
@@ -40,7 +42,10 @@ formats[<int>UINT8], formats[<int>UINT16], formats[<int>UINT32], formats[<int>UI
 
 cdef object ndarray = np.ndarray
 cdef object generic = np.generic
+cdef object float32 = np.float32
+cdef object int32 = np.int32
 cdef object np_asarray = np.asarray
+cdef bint fields_are_known = layout_is_known(np)
 
 OPERATORS = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul",
@@ -582,6 +587,39 @@ cpdef Array own(Array array):
     return result
 
 
+cdef object no_array(object value):
+    name = public_function()
+    where = "" if name is None else f"{name}: "
+    return TypeError(f"{where}expected an array, a NumPy array or a number; got {value!r:.200} of type "
+                     f"{type(value).__name__}")
+
+
+cdef Py_ssize_t SMALL_COPY = 1 << 16      # bytes up to which NumPy arrays are copied without asking NumPy
+
+
+cdef ArrayImpl copy_small(object value):
+    """An array with the contents of a NumPy array; None for one that needs a closer look."""
+    cdef Ndarray* fields = <Ndarray*><PyObject*>value
+    cdef int code
+    cdef Py_ssize_t size
+    cdef HostMemory memory
+    cdef ArrayImpl array
+    if not fields_are_known or not is_contiguous(fields):
+        return None
+    code = dtype_code(<object>fields.descr)
+    if code_dtype(code) is not <object>fields.descr or canonicalize_code(code) != code or code == FLOAT0:
+        return None
+    aval = shaped_array(tuple([fields.dimensions[i] for i in range(fields.nd)]), code, False)
+    size = aval.size * info[code].itemsize
+    if size == 0 or size > SMALL_COPY:
+        return None
+    memory = new_memory(size)
+    memcpy(memory.data, fields.data, size)
+    array = from_memory(memory, aval, None, False)
+    array.literal_ = fields.nd == 0
+    return array
+
+
 cdef Array to_array(object value):
     cdef int code
     cdef ArrayImpl array
@@ -593,6 +631,9 @@ cdef Array to_array(object value):
     if kind is float or kind is int or kind is bool or kind is complex:
         return scalar_literal(value, scalar_code(value), kind is not bool)
     if isinstance(value, ndarray):
+        array = copy_small(value) if kind is ndarray else None
+        if array is not None:
+            return array
         code = dtype_code(value.dtype)
         canonical = canonicalize_code(code)
         host = value
@@ -604,6 +645,10 @@ cdef Array to_array(object value):
         array = from_host(host, shaped_array(value.shape, canonical, False))
         array.literal_ = value.ndim == 0 and code != FLOAT0
         return array
+    if kind is float32 or kind is int32:
+        number = value.item()
+        if number == number:
+            return scalar_literal(number, FLOAT32 if kind is float32 else INT32, False)
     if isinstance(value, generic):
         code = canonicalize_code(dtype_code(value.dtype))
         array = from_host(np_asarray(value, dtype=code_dtype(code)), shaped_array((), code, False))
@@ -614,7 +659,7 @@ cdef Array to_array(object value):
     convert = getattr(kind, "__jax_array__", None)
     if convert is not None:
         return to_array(convert(value))
-    raise TypeError(f"expected an array, a NumPy array or a number; got {value!r:.200} of type {kind.__name__}")
+    raise no_array(value)
 
 
 cdef ShapedArray aval_of(object value):
@@ -633,7 +678,7 @@ cdef ShapedArray aval_of(object value):
         return <ShapedArray>value
     if hasattr(kind, "__jax_array__"):
         return aval_of(value.__jax_array__())
-    raise TypeError(f"expected an array, a NumPy array or a number; got {value!r:.200} of type {kind.__name__}")
+    raise no_array(value)
 
 
 def literal(value, int code, bint weak=False):

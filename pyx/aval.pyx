@@ -15,6 +15,8 @@ from cyxla._engine.dtypes cimport (
 
 import operator
 
+from cyxla._engine.source import public_function
+
 cdef extern from "Python.h":
     ctypedef PyObject* (*newfunc)(PyTypeObject*, PyObject*, PyObject*)
     ctypedef struct PyTypeObject:
@@ -134,7 +136,9 @@ cdef ShapedArray make(tuple shape, int code, bint weak):
     for i in range(ndim):
         dim = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i))
         if dim < 0:
-            raise ValueError(f"a shape has no negative dimensions, but got {shape}")
+            name = public_function()
+            where = "" if name is None else f"{name}: "
+            raise ValueError(f"{where}a shape has no negative dimensions, but got {shape}")
         if dim and size > PY_SSIZE_T_MAX // dim:
             raise ValueError(f"an array of shape {shape} has more elements than can be counted")
         size *= dim
@@ -198,6 +202,42 @@ cdef tuple checked_shape(object shape):
         return tuple([int(operator.index(dim)) for dim in shape])
     except TypeError:
         raise TypeError(f"a shape is a sequence of integers known while tracing, but got {shape!r}") from None
+
+
+def int_tuple(values):
+    """A tuple of exact ints: the one given, or made of a sequence of integers. TypeError for what is not an integer."""
+    cdef object value
+    if type(values) is tuple:
+        for value in <tuple> values:
+            if type(value) is not int:
+                break
+        else:
+            return values
+    try:
+        return tuple([int(operator.index(value)) for value in values])
+    except TypeError as error:
+        if type(error) is not TypeError:    # that of a tracer says more
+            raise
+        raise not_integer(values, "a sequence of integers") from None
+
+
+def integer(value):
+    """An int of what Python takes for one. TypeError for what it does not."""
+    if type(value) is int:
+        return value
+    try:
+        return int(operator.index(value))
+    except TypeError as error:
+        if type(error) is not TypeError:    # that of a tracer says more
+            raise
+        raise not_integer(value, "an integer") from None
+
+
+cdef object not_integer(object value, str wanted):
+    name = public_function()
+    where = "" if name is None else f"{name}: "
+    return TypeError(f"{where}{wanted} known while tracing is needed, got {value!r:.200} of type "
+                     f"{type(value).__name__}")
 
 
 # no_gc: what is in the table must never have been cleared. (These decorators have no effect in the .pxd.)

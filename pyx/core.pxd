@@ -31,6 +31,7 @@ cdef class Primitive:
     cdef object host_last                # host's plan of the last eager call
     cdef public dict host_plans
     cdef dict abstract_cache
+    cdef tuple abstract_last             # of the last evaluation: avals, names and values of the parameters, result
     cdef tuple param_names
     cdef public dict eager_cache
     cdef object eager_last               # dispatch's memory of the last eager call without parameters
@@ -85,6 +86,7 @@ cdef class ClosedJaxpr:
     cdef readonly Jaxpr jaxpr
     cdef readonly list consts
     cdef public dict derived
+    cdef public bint lasting             # one of a bounded number that are kept: caches may hold it
     cdef object __weakref__
 
 cdef class Zero:

@@ -1,9 +1,10 @@
 # cython: language_level=3
 
-from cyxla._engine.caches import register_tables
+from cyxla._engine.caches import CacheInfo, evicted, register
 
 cimport cython
 from cpython.dict cimport PyDict_Next
+from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport PyObject, Py_INCREF, Py_XDECREF
 from libc.math cimport copysign
 
@@ -35,12 +36,20 @@ cdef dict primitives = {}
 cdef Py_ssize_t ABSTRACT_BOUND = 2048        # results of abstract evaluation, for each primitive
 
 
-def abstract_tables():
+def report_abstract():
     cdef Primitive primitive
-    return [primitive.abstract_cache for primitive in primitives.values()]
+    entries = sum([len(primitive.abstract_cache) for primitive in primitives.values()])
+    return CacheInfo(entries, ABSTRACT_BOUND, evictions=evicted("abstract evaluation"))
 
 
-register_tables("abstract evaluation", ABSTRACT_BOUND, abstract_tables)
+def clear_abstract():
+    cdef Primitive primitive
+    for primitive in list(primitives.values()):
+        primitive.abstract_cache.clear()
+        primitive.abstract_last = None
+
+
+register("abstract evaluation", report_abstract, clear_abstract)
 cdef Evaluator eager = NULL
 cdef object load_module = None    # imports a module of _core by its name
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
@@ -147,6 +156,7 @@ cdef class Primitive:
         self.eager_cache.clear()
         self.lower_cache.clear()
         self.abstract_cache.clear()
+        self.abstract_last = None
         self.eager_last = None
 
     def bind(self, *args, **params):
@@ -154,9 +164,19 @@ cdef class Primitive:
         cdef Py_ssize_t i
         for i in range(len(args)):
             if not isinstance(args[i], Array):
-                args = tuple([to_array(a) for a in args])
+                args = self.arrays(args)
                 break
         return bind(self, args, params)
+
+    def arrays(self, args):
+        """The operands as arrays; TypeError for what is none."""
+        try:
+            return tuple([to_array(a) for a in args])
+        except TypeError as error:
+            text = str(error)
+            if type(error) is not TypeError or not text.startswith("expected an array"):
+                raise
+            raise TypeError(f"{self.name}: {text}") from None
 
     def abstract_eval(self, *avals, **params):
         """The abstract value of the result (a list of them for several) given those of the operands."""
@@ -522,6 +542,8 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
 cdef object abstract_eval(Primitive primitive, tuple args, dict params):
     if primitive.kind != GENERAL:
         return elementwise_aval(primitive, args, primitive.kind == COMPARE)
+    if primitive.abstract_last is not None and is_last(primitive.abstract_last, args, params):
+        return primitive.abstract_last[3]
     avals = tuple([(<Array>arg).aval if isinstance(arg, Array) else arg for arg in args])
     key = params_key(primitive, params)
     try:
@@ -536,9 +558,40 @@ cdef object abstract_eval(Primitive primitive, tuple args, dict params):
         if primitive.open:
             # A user's rule may look at more than its arguments.
             return checked_avals(primitive, found)
-        if not holds_jaxpr(params):
-            keep(primitive.abstract_cache, (avals, key), found, ABSTRACT_BOUND, "abstract evaluation")
+        if holds_jaxpr(params):
+            return found
+        keep(primitive.abstract_cache, (avals, key), found, ABSTRACT_BOUND, "abstract evaluation")
+    primitive.abstract_last = (avals, tuple(params), tuple(params.values()), found)
     return found
+
+
+cdef bint is_last(tuple last, tuple args, dict params) except -1:
+    """Whether these are operands and parameters of the last evaluation: cheaper than making a key and hashing it."""
+    cdef tuple avals = <tuple>PyTuple_GET_ITEM(last, 0), names = <tuple>PyTuple_GET_ITEM(last, 1)
+    cdef tuple values = <tuple>PyTuple_GET_ITEM(last, 2)
+    cdef PyObject* name
+    cdef PyObject* value
+    cdef PyObject* known
+    cdef Py_ssize_t position = 0, i, n = len(args)
+    if len(avals) != n or len(names) != len(params):
+        return False
+    for i in range(n):
+        arg = <object>PyTuple_GET_ITEM(args, i)
+        if PyTuple_GET_ITEM(avals, i) != <PyObject*>((<Array>arg).aval if isinstance(arg, Array) else arg):
+            return False
+    i = 0
+    while PyDict_Next(params, &position, &name, &value):
+        if name != PyTuple_GET_ITEM(names, i):
+            return False
+        known = PyTuple_GET_ITEM(values, i)
+        if value != known:
+            # 0.0 == -0.0 and 1 == True, but they mean different programs.
+            if type(<object>value) is not type(<object>known) or type(<object>value) is float:
+                return False
+            if not PyObject_RichCompareBool(<object>value, <object>known, Py_EQ):
+                return False
+        i += 1
+    return True
 
 
 cdef object checked_avals(Primitive primitive, object result):
@@ -566,13 +619,17 @@ cdef ShapedArray checked_aval(Primitive primitive, object result):
 cdef bint holds_jaxpr(dict params):
     # The cache must not keep programs alive.
     for value in params.values():
-        if isinstance(value, (ClosedJaxpr, Jaxpr)):
+        if is_program(value):
             return True
         if type(value) is tuple:
             for item in <tuple>value:
-                if isinstance(item, (ClosedJaxpr, Jaxpr)):
+                if is_program(item):
                     return True
     return False
+
+
+cdef inline bint is_program(object value) noexcept:
+    return type(value) is Jaxpr or type(value) is ClosedJaxpr and not (<ClosedJaxpr>value).lasting
 
 
 # -- jaxprs

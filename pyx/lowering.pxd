@@ -5,7 +5,7 @@ cdef class LoweringContext:
     cdef list lines              # of the function or region being written
     cdef readonly list functions          # finished functions, as text
     cdef readonly dict called             # id of a ClosedJaxpr -> (function name, the ClosedJaxpr)
-    cdef dict constants          # (text, type) -> SSA name, within the current region
+    cdef dict values             # text of an operation -> SSA name, within the current function or region
     cdef set function_names
     cdef Py_ssize_t counter
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
@@ -19,4 +19,5 @@ cdef class LoweringContext:
     cdef list lower_located(self, Eqn eqn, list names)
     cdef list lower_eqn(self, Eqn eqn, list names)
     cdef str new_name(self)
+    cdef str shared(self, str text)
     cdef str broadcast_scalar(self, str name, object aval, object target)

@@ -31,6 +31,14 @@ def trace_table():
     return table
 
 
+# Operations without effects and regions that lowering rules write again and again: within a scope they are written
+# once.
+cdef frozenset SHARED = frozenset(["stablehlo." + name for name in (
+    "add", "and", "bitcast_convert", "broadcast_in_dim", "clamp", "compare", "concatenate", "convert", "divide",
+    "dynamic_slice", "iota", "maximum", "minimum", "multiply", "negate", "not", "or", "pad", "remainder", "reshape",
+    "select", "shift_left", "shift_right_arithmetic", "shift_right_logical", "slice", "subtract", "transpose", "xor",
+)])
+
 # Larger constants of a program are passed to it as arguments.
 cdef Py_ssize_t MAX_INLINE_BYTES = 1024
 
@@ -100,7 +108,7 @@ cdef class LoweringContext:
         self.lines = []
         self.functions = []
         self.called = {}
-        self.constants = {}
+        self.values = {}
         self.function_names = {"main"}
         self.platform = platform
         self.callbacks = []
@@ -123,15 +131,28 @@ cdef class LoweringContext:
 
     def op(self, str text, int n=1):
         """Writes `%k = text`; returns the name of the result, or the list of names of n results."""
-        cdef str name = self.new_name()
+        cdef str name
         if n == 1:
+            if text[:text.find(" ")] in SHARED:
+                return self.shared(text)
+            name = self.new_name()
             self.lines.append(f"{name} = {text}")
             return name
+        name = self.new_name()
         if n == 0:
             self.lines.append(text)
             return []
         self.lines.append(f"{name}:{n} = {text}")
         return [f"{name}#{i}" for i in range(n)]
+
+    cdef str shared(self, str text):
+        """As `op`, for an operation without effects and regions: the same one in the same scope is written once."""
+        cdef object name = self.values.get(text)
+        if name is None:
+            name = self.new_name()
+            self.lines.append(f"{name} = {text}")
+            self.values[text] = name
+        return name
 
     def constant(self, value, ShapedArray aval=None):
         """The name of a constant with an aval's shape; scalars are spread over it."""
@@ -149,19 +170,11 @@ cdef class LoweringContext:
             if aval.code < EXTENDED:
                 array = np.asarray(array, dtype=aval.dtype)
             text = dense_text(array, aval.code)
-        key = (text, aval.mlir)
-        name = self.constants.get(key)
-        if name is None:
-            name = self.new_name()
-            self.lines.append(f"{name} = stablehlo.constant dense<{text}> : {aval.mlir}")
-            self.constants[key] = name
-        return name
+        return self.shared(f"stablehlo.constant dense<{text}> : {aval.mlir}")
 
     cdef str broadcast_scalar(self, str name, object aval, object target):
-        cdef str out = self.new_name()
-        self.lines.append(f"{out} = stablehlo.broadcast_in_dim {name}, dims = [] : "
-                          f"({(<ShapedArray>aval).mlir}) -> {(<ShapedArray>target).mlir}")
-        return out
+        return self.shared(f"stablehlo.broadcast_in_dim {name}, dims = [] : "
+                           f"({(<ShapedArray>aval).mlir}) -> {(<ShapedArray>target).mlir}")
 
     def broadcast(self, str name, ShapedArray source, ShapedArray target, dims):
         """Writes a broadcast_in_dim that maps axis i of the operand to axis dims[i] of the result."""
@@ -195,15 +208,15 @@ cdef class LoweringContext:
 
     def region(self, ClosedJaxpr closed):
         """The text `({ ^bb0(...): ... })` of a region that computes a jaxpr, for ops in generic form."""
-        outer_lines, outer_constants = self.lines, self.constants
-        self.lines, self.constants = [], {}
+        outer_lines, outer_values = self.lines, self.values
+        self.lines, self.values = [], {}
         names = [self.new_name() for _ in closed.jaxpr.invars]
         header = ", ".join([f"{name}: {v.aval.mlir}" for name, v in zip(names, closed.jaxpr.invars)])
         outs = self.inline(closed, names)
         types = ", ".join([v.aval.mlir for v in closed.jaxpr.outvars])
         self.lines.append(f'"stablehlo.return"({", ".join(outs)}) : ({types}) -> ()')
         body = "\n".join(self.lines)
-        self.lines, self.constants = outer_lines, outer_constants
+        self.lines, self.values = outer_lines, outer_values
         return f"({{\n^bb0({header}):\n{body}\n}})"
 
     def body(self, ClosedJaxpr closed, names, before=(), types_before=(), bint with_token=False):
@@ -212,8 +225,8 @@ cdef class LoweringContext:
         The region returns the named values `before`, of the types `types_before`, ahead of the jaxpr's results, and
         `with_token` the token of its last ordered effect ahead of all.
         """
-        outer_lines, outer_constants, outer_token = self.lines, self.constants, self.token
-        self.lines, self.constants = [], {}
+        outer_lines, outer_values, outer_token = self.lines, self.values, self.token
+        self.lines, self.values = [], {}
         outs = list(before) + self.inline(closed, names)
         types = list(types_before) + [v.aval.mlir for v in closed.jaxpr.outvars]
         if with_token:
@@ -222,7 +235,7 @@ cdef class LoweringContext:
         tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
         self.lines.append(f"stablehlo.return{tail}")
         text = "\n".join(self.lines)
-        self.lines, self.constants, self.token = outer_lines, outer_constants, outer_token
+        self.lines, self.values, self.token = outer_lines, outer_values, outer_token
         return text
 
     def call(self, ClosedJaxpr closed, names, str hint="fn"):
@@ -250,6 +263,31 @@ cdef class LoweringContext:
             return outs[1:]
         return outs
 
+    def call_written(self, str hint, tuple key, names, avals_in, avals_out, write):
+        """Calls a function that `write(names) -> names` writes with `op` and `constant`, once per hint and key.
+
+        Returns the list of the names of the results.
+        """
+        found = self.called.get((hint, key))
+        types = ", ".join([aval.mlir for aval in avals_in])
+        results = ", ".join([aval.mlir for aval in avals_out])
+        if found is None:
+            function = self.function_name(hint)
+            self.called[(hint, key)] = (function, None)
+            outer_lines, outer_values, outer_counter = self.lines, self.values, self.counter
+            self.lines, self.values, self.counter = [], {}, 0
+            arguments = [f"%arg{i}" for i in range(len(avals_in))]
+            declared = ", ".join([f"{name}: {aval.mlir}" for name, aval in zip(arguments, avals_in)])
+            outs = write(arguments)
+            body = "\n".join([f"    {line}" for line in self.lines])
+            self.lines, self.values, self.counter = outer_lines, outer_values, outer_counter
+            self.functions.append(f"  func.func private @{function}({declared}) -> ({results}) {{\n"
+                                  f"{body}\n    return {', '.join(outs)} : {results}\n  }}\n")
+        else:
+            function = found[0]
+        outs = self.op(f"func.call @{function}({', '.join(names)}) : ({types}) -> ({results})", len(avals_out))
+        return [outs] if len(avals_out) == 1 else outs
+
     def function_name(self, str hint):
         hint = "".join([c if c.isalnum() and c.isascii() or c == "_" else "_" for c in hint]) or "fn"
         name, n = hint, 0
@@ -265,11 +303,11 @@ cdef class LoweringContext:
         One with ordered effects makes a token; where it is private, it takes one and returns the last, ahead of all
         else.
         """
-        outer_lines, outer_constants, outer_counter = self.lines, self.constants, self.counter
+        outer_lines, outer_values, outer_counter = self.lines, self.values, self.counter
         outer_token = self.token
         with_token = is_ordered(closed)
         passes_token = with_token and visibility == "private"
-        self.lines, self.constants, self.counter, self.token = [], {}, 0, None
+        self.lines, self.values, self.counter, self.token = [], {}, 0, None
         avals_in, avals_out = self.avals_in, self.avals_out
         arguments = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
         declared = []
@@ -293,7 +331,7 @@ cdef class LoweringContext:
             declared_results.insert(0, TOKEN)
         tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
         body = "\n".join([f"    {line}" for line in self.lines])
-        self.lines, self.constants, self.counter = outer_lines, outer_constants, outer_counter
+        self.lines, self.values, self.counter = outer_lines, outer_values, outer_counter
         self.token = outer_token
         self.avals_in, self.avals_out = avals_in, avals_out
         return (f"  func.func {visibility} @{name}({', '.join(declared)}) -> ({', '.join(declared_results)}) {{\n"
@@ -348,15 +386,14 @@ cdef class LoweringContext:
                     aval = <ShapedArray>atom_aval(eqn.invars[i])
                     if aval.ndim == 0:
                         names[i] = self.broadcast_scalar(names[i], aval, shaped_array(out.shape, aval.code, False))
-            name = self.new_name()
             if "{" in rule:
                 operand_types = {f"t{i}": shaped_array(
                     out.shape if primitive.kind != GENERAL else atom_aval(v).shape, atom_aval(v).code, False).mlir
                     for i, v in enumerate(eqn.invars)}
-                self.lines.append(f"{name} = " + rule.format(*names, t=out.mlir, **operand_types))
+                text = rule.format(*names, t=out.mlir, **operand_types)
             else:
-                self.lines.append(f"{name} = {rule} {', '.join(names)} : {out.mlir}")
-            return [name]
+                text = f"{rule} {', '.join(names)} : {out.mlir}"
+            return [self.op(text) if primitive.kind == GENERAL else self.shared(text)]
         if rule is None:
             raise NotImplementedError(f"{primitive.name} has no lowering for platform {self.platform}")
         self.avals_in = tuple([atom_aval(v) for v in eqn.invars])

@@ -94,6 +94,19 @@ def column_of(code, int lasti):
     return 0
 
 
+def public_function():
+    """The name of the library's function that the user has called and that is still running; None where there is none.
+
+    For messages of what is deep below that function.
+    """
+    cdef object frame = <object><PyObject*>PyEval_GetFrame() if PyEval_GetFrame() != NULL else None
+    cdef object name = None
+    while frame is not None and is_internal(<PyCodeObject*><PyObject*>frame.f_code):
+        name = frame.f_code.co_name
+        frame = frame.f_back
+    return name if name is not None and name.isidentifier() and not name.startswith("_") else None
+
+
 cpdef object user_frame():
     """`(file, line, function name)` of the innermost frame that is not the library's own, or None."""
     cdef Location location = user_location()

@@ -368,11 +368,11 @@ for name in ("argmax", "argmin"):
     for label, operand in (("f", M), ("i", N), ("b", bools(3, 4)), ("ties", TIES)):
         example(name, lambda lax, x, name=name: getattr(lax, name)(x, 1, np.int32), operand, label=label)
     example(name, lambda lax, x, name=name: getattr(lax, name)(x, 0, np.uint8), EDGES, label="edges", vectorize=False)
-example("reduce", lambda lax, x: lax.reduce(x, np.float32(1), lambda a, b: a * b, (1,)), M, rtol=1e-4)
+example("reduce", lambda lax, x: lax.reduce(x, x.dtype.type(1), lambda a, b: a * b, (1,)), M, rtol=1e-4)
 example(
     "reduce",
     lambda lax, x, i: lax.reduce(
-        (x, i), (np.float32(-np.inf), np.int32(0)), lambda a, b: (lax.max(a[0], b[0]), lax.add(a[1], b[1])), (0, 2)
+        (x, i), (x.dtype.type(-np.inf), np.int32(0)), lambda a, b: (lax.max(a[0], b[0]), lax.add(a[1], b[1])), (0, 2)
     ),
     floats(2, 3, 5),
     integers(2, 3, 5),
@@ -382,7 +382,7 @@ example(
 example(
     "reduce",
     lambda lax, x, y: lax.reduce(
-        (x, y), (np.float32(1), np.float32(0)), lambda a, b: (a[0] * b[0], a[1] * b[0] + b[1]), (1,)
+        (x, y), (x.dtype.type(1), x.dtype.type(0)), lambda a, b: (a[0] * b[0], a[1] * b[0] + b[1]), (1,)
     ),
     M,
     floats(3, 4, low=-1),

@@ -46,6 +46,15 @@ class LoweringContext:
         with_token: bool = False,
     ) -> str: ...
     def call(self, closed: ClosedJaxpr, names: Iterable[str], hint: str = "fn") -> list[str]: ...
+    def call_written(
+        self,
+        hint: str,
+        key: tuple[Any, ...],
+        names: Iterable[str],
+        avals_in: Sequence[ShapedArray],
+        avals_out: Sequence[ShapedArray],
+        write: Callable[[list[str]], list[str]],
+    ) -> list[str]: ...
     def function_name(self, hint: str) -> str: ...
     def function(
         self,

@@ -7,6 +7,7 @@ bits, where the samplers of `random` promise jax's. `is_small` is the rule, by w
 its arrays; `python -m bench.bench_compile` measures it. What the user says, by `options` or by XLA_FLAGS, always wins.
 """
 
+import collections
 import math
 import os
 import re
@@ -34,6 +35,7 @@ _LARGEST = (
 )
 _PRODUCT = re.compile(rb"stablehlo\.(?:dot|convolution)")
 _REDUCTION = re.compile(rb"stablehlo\.reduce\b")
+_CALL = re.compile(rb"func\.call @(\w+)")
 _SHAPE = re.compile(rb"tensor<((?:\d+x)+)")
 _OTHER_BITS = re.compile(rb"[<x]f(?:16|8E\w+|4E\w+)>|stablehlo\.(?:tan|cbrt)\b")
 
@@ -67,9 +69,22 @@ class Statistics:
 statistics = Statistics()
 
 
+def _lines(module_text):
+    """The lines of a module whose functions have been inlined; the constants of a function count once."""
+    lines = module_text.count(b"\n")
+    called = collections.Counter(_CALL.findall(module_text))
+    repeated = {name: n for name, n in called.items() if n > 1}
+    if repeated:
+        for function in module_text.split(b"func.func private @")[1:]:
+            n = repeated.get(function[: function.index(b"(")])
+            if n:
+                lines += (n - 1) * (function.count(b" = ") - function.count(b" stablehlo.constant "))
+    return lines
+
+
 def is_small(module_text):
     """Whether a module (bytes) compiles faster without XLA:CPU's fusion emitters, to the same speed and results."""
-    lines = module_text.count(b"\n")
+    lines = _lines(module_text)
     if lines > MAX_LINES or b"stablehlo.while" in module_text or _OTHER_BITS.search(module_text):
         return False
     if len(_PRODUCT.findall(module_text)) > MAX_PRODUCTS or len(_REDUCTION.findall(module_text)) > MAX_REDUCTIONS:

@@ -6,10 +6,11 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray, literal
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.caches import keep, register_tables
 from cyxla._engine.core import ClosedJaxpr
 from cyxla._engine.dtypes import code_dtype, dtype_code, dtype_table
+from cyxla._engine.source import public_function
 from cyxla._engine.staging import trace_flat
 
 # Letters of the kinds of dtypes, in the order of pyx/dtypes.pxd: b bool, i signed, u unsigned, f float, c complex, 0
@@ -165,8 +166,8 @@ def as_operand(x):
 def shape_error(shape):
     """The exception to raise for something that is no shape."""
     return TypeError(
-        f"a shape is an integer or a sequence of integers whose values are known, got {shape!r:.200}. A size that is "
-        "an argument of a jitted function must be static: jit(f, static_argnums=...)."
+        f"{called()}a shape is an integer or a sequence of integers whose values are known, got {shape!r:.200}. A size "
+        "that is an argument of a jitted function must be static: jit(f, static_argnums=...)."
     )
 
 
@@ -182,11 +183,17 @@ def canonicalize_shape(shape):
         raise shape_error(shape) from None
 
 
+def called():
+    """The start of a message from far below the function that the user has called: its name."""
+    name = public_function()
+    return "" if name is None else f"{name}: "
+
+
 def canonicalize_axis(axis, ndim):
-    axis = index(axis)
+    axis = integer(axis)
     if -ndim <= axis < ndim:
         return axis + ndim if axis < 0 else axis
-    raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+    raise ValueError(f"{called()}axis {axis} is out of bounds for array of dimension {ndim}")
 
 
 def canonicalize_axes(axes, ndim):

@@ -1,12 +1,11 @@
 """The k largest or smallest elements, found approximately where the hardware is faster at that."""
 
 import math
-from operator import index
 
 import numpy as np
 
 from cyxla import lax
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.caches import cached
 from cyxla._engine.core import ClosedJaxpr, Primitive, Zero
 from cyxla._engine.core import aval_to_tangent as tangent_aval
@@ -129,11 +128,11 @@ def _approx_top_k(operand, k, reduction_dimension, recall_target, size_override,
     check_rank("approx_top_k", "operand", operand, 1, error=TypeError)
     return approx_top_k_p.bind(
         operand,
-        k=index(k),
+        k=integer(k),
         reduction_dimension=canonicalize_axis(reduction_dimension, operand.ndim),
         recall_target=float(recall_target),
         is_max_k=is_max_k,
-        reduction_input_size_override=index(size_override),
+        reduction_input_size_override=integer(size_override),
         aggregate_to_topk=bool(aggregate_to_topk),
     )
 

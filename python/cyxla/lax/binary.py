@@ -334,14 +334,7 @@ complex_p = Primitive(
 complex_p.batch = batch_nary(complex_p)
 
 
-def complex(x, y):
-    """Elementwise complex number x + iy of two arrays of float32 or float64.
-
-    >>> from cyxla import lax
-    >>> lax.complex(1.0, 2.0)
-    Array(1.+2.j, dtype=complex64, weak_type=True)
-    """
-    return complex_p.bind(x, y)
+complex = StrictOp(complex_p, "complex", "Elementwise complex number x + iy of arrays of float32 or float64.", nin=2)
 
 
 # ---- bits

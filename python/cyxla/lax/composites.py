@@ -8,7 +8,7 @@ import numpy as np
 
 from cyxla._core.errors import UnexpectedTracerError
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.caches import keep
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Primitive, Tracer, Zero, aval_to_tangent, eval_jaxpr
@@ -169,6 +169,7 @@ def composite(decomposition, name, version=0):
     Array([0., 3., 6.], dtype=float32)
     """
 
+    version = integer(version)
     traces = {}
 
     def trace(in_tree, avals, attributes):

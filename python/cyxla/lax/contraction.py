@@ -8,7 +8,7 @@ import ml_dtypes
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, shaped_array
 from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
@@ -271,10 +271,6 @@ dot_general_p = Primitive(
 )
 
 
-def int_tuple(dims) -> tuple[int, ...]:
-    return tuple([int(d) for d in dims])
-
-
 def preferred_dtype(dtype):
     """A user's preferred_element_type, made canonical."""
     if dtype is None:
@@ -306,8 +302,8 @@ def dot_general(
     """
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
     return dot_general_p.bind(
-        as_operand(lhs),
-        as_operand(rhs),
+        lhs,
+        rhs,
         dimension_numbers=(
             (int_tuple(lhs_contract), int_tuple(rhs_contract)),
             (int_tuple(lhs_batch), int_tuple(rhs_batch)),

@@ -6,7 +6,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive, Zero
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
@@ -187,11 +187,12 @@ def reduce_precision(operand, exponent_bits, mantissa_bits):
     >>> lax.reduce_precision(1 / 3, exponent_bits=8, mantissa_bits=2)
     Array(0.3125, dtype=float32, weak_type=True)
     """
+    exponent_bits, mantissa_bits = integer(exponent_bits), integer(mantissa_bits)
     if exponent_bits < 1:
         raise ValueError(f"reduce_precision: exponent_bits={exponent_bits}; one bit or more is needed")
     if mantissa_bits < 0:
         raise ValueError(f"reduce_precision: mantissa_bits={mantissa_bits} is negative")
-    return _reduce_precision(operand, int(exponent_bits), int(mantissa_bits))
+    return _reduce_precision(operand, exponent_bits, mantissa_bits)
 
 
 # ---- identities that mean something to a transformation or to the compiler

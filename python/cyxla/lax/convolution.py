@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple, Union
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, integer, shaped_array
+from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.dtypes import code_dtype, dtype_code, requested_code
-from cyxla.lax._util import as_operand, check_same_dtype, is_complex, kind_of, move_axis, real_code, short
+from cyxla.lax._util import as_operand, called, check_same_dtype, is_complex, kind_of, move_axis, real_code, short
 from cyxla.lax.precision import (
     DotAlgorithm,
     DotAlgorithmPreset,
@@ -64,15 +64,14 @@ def conv_general_permutations(dimension_numbers) -> tuple[tuple[int, ...], ...]:
     for position, (spec, first, second) in enumerate(((lhs, "N", "C"), (rhs, "O", "I"), (out, "N", "C"))):
         if spec.count(first) != 1 or spec.count(second) != 1 or len(set(spec)) != len(spec):
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have the letters {first} and {second} once, and no "
-                "letter "
-                f"twice; got {spec!r}"
+                f"conv_general_dilated: dimension_numbers[{position}] must have the letters {first} and {second} "
+                f"once, and no letter twice; got {spec!r}"
             )
     spatial = [c for c in rhs if c not in "OI"]
     for position, spec in ((0, lhs), (2, out)):
         if sorted(c for c in spec if c not in "NC") != sorted(spatial):
             raise TypeError(
-                "convolution: all three dimension_numbers must name the same spatial dimensions; got "
+                "conv_general_dilated: all three dimension_numbers must name the same spatial dimensions; got "
                 f"dimension_numbers[{position}]={spec!r} and dimension_numbers[1]={rhs!r}"
             )
 
@@ -94,25 +93,27 @@ def conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers) -> ConvDimen
     rank = len(lhs_shape)
     if rank != len(rhs_shape):
         raise TypeError(
-            f"convolution: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
+            f"conv_general_dilated: lhs and rhs must have the same rank, got shapes {tuple(lhs_shape)} and "
+            f"{tuple(rhs_shape)}"
         )
     if dimension_numbers is None:
         axes = tuple(range(rank))
         return ConvDimensionNumbers(axes, axes, axes)
     if not isinstance(dimension_numbers, (tuple, list)):
         raise TypeError(
-            f"convolution: dimension_numbers must be a tuple or None, got {type(dimension_numbers).__name__}"
+            f"conv_general_dilated: dimension_numbers must be a tuple or None, got {type(dimension_numbers).__name__}"
         )
     if len(dimension_numbers) != 3:
-        raise TypeError(f"convolution: dimension_numbers must have three entries, got {len(dimension_numbers)}")
+        raise TypeError(
+            f"conv_general_dilated: dimension_numbers must have three entries, got {len(dimension_numbers)}"
+        )
     if not all(isinstance(spec, str) for spec in dimension_numbers):
-        raise TypeError(f"convolution: dimension_numbers must hold strings, got {dimension_numbers}")
+        raise TypeError(f"conv_general_dilated: dimension_numbers must hold strings, got {dimension_numbers}")
     for position, spec in enumerate(dimension_numbers):
         if len(spec) != rank:
             raise TypeError(
-                f"convolution: dimension_numbers[{position}] must have one letter for each of the operands' {rank} "
-                "axes, "
-                f"got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
+                f"conv_general_dilated: dimension_numbers[{position}] must have one letter for each of the "
+                f"operands' {rank} axes, got {spec!r} for shapes {tuple(lhs_shape)} and {tuple(rhs_shape)}"
             )
     return ConvDimensionNumbers(*conv_general_permutations(dimension_numbers))
 
@@ -128,7 +129,7 @@ def padtype_to_pads(in_shape, window_shape, window_strides, padding) -> list[tup
     if name == "VALID":
         return [(0, 0)] * len(in_shape)
     if name not in ("SAME", "SAME_LOWER"):
-        raise RuntimeError(f"unknown padding {padding!r}: it must be 'VALID', 'SAME' or 'SAME_LOWER'")
+        raise RuntimeError(f"{called()}unknown padding {padding!r}: it must be 'VALID', 'SAME' or 'SAME_LOWER'")
     pads = []
     for size, window, stride in zip(in_shape, window_shape, window_strides):
         total = max((-(-size // stride) - 1) * stride + window - size, 0)
@@ -153,12 +154,12 @@ def conv_shape_tuple(lhs_shape, rhs_shape, strides, pads, batch_group_count: int
         pads = padtype_to_pads(lhs_shape[2:], rhs_shape[2:], strides, pads)
     if len(pads) != len(lhs_shape) - 2:
         raise TypeError(
-            f"convolution: padding needs one pair for each of the {len(lhs_shape) - 2} spatial dimensions, got "
-            f"{len(pads)}"
+            f"conv_general_dilated: padding needs one pair for each of the {len(lhs_shape) - 2} spatial "
+            f"dimensions, got {len(pads)}"
         )
     if lhs_shape[0] % batch_group_count:
         raise ValueError(
-            f"convolution: batch_group_count={batch_group_count} must divide the batch size {lhs_shape[0]}"
+            f"conv_general_dilated: batch_group_count={batch_group_count} must divide the batch size {lhs_shape[0]}"
         )
     sizes = _output_sizes(lhs_shape[2:], rhs_shape[2:], strides, pads)
     return (lhs_shape[0] // batch_group_count, rhs_shape[0], *sizes)
@@ -542,15 +543,33 @@ conv_general_dilated_p = Primitive(
 # functions -----------------------------------------------------------------------------------------------------------
 
 
-def _static_tuple(values) -> tuple[int, ...]:
-    return tuple([operator.index(v) for v in values])
-
-
 def _rank_check(lhs, rhs) -> None:
     if lhs.ndim != rhs.ndim:
         raise TypeError(
-            f"convolution: lhs and rhs must have the same rank, got {short(lhs.aval)} and {short(rhs.aval)}"
+            f"conv_general_dilated: lhs and rhs must have the same rank, got {short(lhs.aval)} and {short(rhs.aval)}"
         )
+
+
+def _are_strings(dimension_numbers) -> bool:
+    return type(dimension_numbers) is tuple and set(map(type, dimension_numbers)) == {str}
+
+
+@cached("geometry of convolutions", 512)
+def _geometry(lhs_shape, rhs_shape, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers):
+    """Dimension numbers, strides, padding and dilations as the primitive has them."""
+    numbers = conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers)
+    count = len(lhs_shape) - 2
+    lhs_dilation = (1,) * count if lhs_dilation is None else lhs_dilation
+    rhs_dilation = (1,) * count if rhs_dilation is None else rhs_dilation
+    if not isinstance(padding, tuple):
+        if any(d != 1 for d in lhs_dilation):
+            raise ValueError(
+                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the "
+                "padding in numbers, or use conv_transpose"
+            )
+        kernel = [_dilated(k, d) for k, d in zip(_take(rhs_shape, numbers.rhs_spec[2:]), rhs_dilation)]
+        padding = tuple(padtype_to_pads(_take(lhs_shape, numbers.lhs_spec[2:]), kernel, window_strides, padding))
+    return numbers, window_strides, padding, lhs_dilation, rhs_dilation
 
 
 def conv_general_dilated(
@@ -581,34 +600,30 @@ def conv_general_dilated(
     (1, 4, 4, 16)
     """
     lhs, rhs = as_operand(lhs), as_operand(rhs)
-    _rank_check(lhs, rhs)
-    numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    numbers = ConvDimensionNumbers(*[_static_tuple(spec) for spec in numbers])
-    count = lhs.ndim - 2
-    window_strides = _static_tuple(window_strides)
-    lhs_dilation = (1,) * count if lhs_dilation is None else _static_tuple(lhs_dilation)
-    rhs_dilation = (1,) * count if rhs_dilation is None else _static_tuple(rhs_dilation)
-    if isinstance(padding, str) or not isinstance(padding, (tuple, list)):
-        if any(d != 1 for d in lhs_dilation):
-            raise ValueError(
-                f"conv_general_dilated: padding={padding!r} needs lhs_dilation of 1, got {lhs_dilation}: give the "
-                "padding "
-                "in numbers, or use conv_transpose"
-            )
-        kernel = [_dilated(k, d) for k, d in zip(_take(rhs.shape, numbers.rhs_spec[2:]), rhs_dilation)]
-        padding = padtype_to_pads(_take(lhs.shape, numbers.lhs_spec[2:]), kernel, window_strides, padding)
-    else:
-        padding = [_static_tuple(pair) for pair in padding]
+    if lhs.ndim != rhs.ndim:
+        _rank_check(lhs, rhs)
+    if dimension_numbers is not None and not _are_strings(dimension_numbers):
+        numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+        dimension_numbers = ConvDimensionNumbers(*map(int_tuple, numbers))
+    numbers, window_strides, padding, lhs_dilation, rhs_dilation = _geometry(
+        lhs.shape,
+        rhs.shape,
+        int_tuple(window_strides),
+        tuple(map(int_tuple, padding)) if isinstance(padding, (tuple, list)) else padding,
+        None if lhs_dilation is None else int_tuple(lhs_dilation),
+        None if rhs_dilation is None else int_tuple(rhs_dilation),
+        dimension_numbers,
+    )
     return conv_general_dilated_p.bind(
         lhs,
         rhs,
         window_strides=window_strides,
-        padding=tuple(padding),
+        padding=padding,
         lhs_dilation=lhs_dilation,
         rhs_dilation=rhs_dilation,
         dimension_numbers=numbers,
-        feature_group_count=operator.index(feature_group_count),
-        batch_group_count=operator.index(batch_group_count),
+        feature_group_count=integer(feature_group_count),
+        batch_group_count=integer(batch_group_count),
         precision=canonicalize_precision(precision),
         preferred_element_type=None
         if preferred_element_type is None
@@ -715,9 +730,9 @@ def conv_transpose(
             raise ValueError(f"conv_transpose: dimension_numbers must be given for operands of rank {rank}")
         dimension_numbers = _CHANNELS_LAST[rank]
     numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    strides = _static_tuple(strides)
+    strides = int_tuple(strides)
     spatial = tuple(numbers.rhs_spec[2:])
-    rhs_dilation = (1,) * len(spatial) if rhs_dilation is None else _static_tuple(rhs_dilation)
+    rhs_dilation = (1,) * len(spatial) if rhs_dilation is None else int_tuple(rhs_dilation)
     kernel = [_dilated(k, d) for k, d in zip(_take(rhs.shape, spatial), rhs_dilation)]
     if isinstance(padding, str):
         pads = [_conv_transpose_padding(k, s, padding) for k, s in zip(kernel, strides)]
@@ -763,7 +778,7 @@ def conv_general_dilated_patches(
     (1, 12, 4, 4)
     """
     lhs = as_operand(lhs)
-    filter_shape = _static_tuple(filter_shape)
+    filter_shape = int_tuple(filter_shape)
     numbers = conv_dimension_numbers(lhs.shape, (1, 1, *filter_shape), dimension_numbers)
     size = 1
     for n in filter_shape:

@@ -1,10 +1,8 @@
 """Arrays from nothing: iota, full, empty."""
 
-from operator import index
-
 from cyxla import lax
 from cyxla._engine.array import Array, typeof
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import code_dtype, dtype_code
 from cyxla.lax._util import as_operand, canonicalize_shape, check_kind, check_not_negative, check_rank, scalar
@@ -56,7 +54,7 @@ def broadcasted_iota(dtype, shape, dimension, *, out_sharding=None):
     return iota_p.bind(
         dtype=code_dtype(canonical_code(dtype)),
         shape=canonicalize_shape(shape),
-        dimension=index(dimension),
+        dimension=integer(dimension),
         sharding=out_sharding,
     )
 

@@ -1,11 +1,9 @@
 """Cumulative operations along an axis: sum, product, maximum, minimum, log of the sum of exponentials."""
 
-from operator import index
-
 import numpy as np
 
 from cyxla import lax
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive
 from cyxla.lax._util import as_operand, check_axes, check_kind, region, scalar_like
 from cyxla.lax.reduction import highest, lowest
@@ -148,7 +146,7 @@ cumlogsumexp_p = _cumulative(
 
 
 def _bind(prim, operand, axis, reverse):
-    return prim.bind(as_operand(operand), axis=index(axis), reverse=bool(reverse))
+    return prim.bind(as_operand(operand), axis=integer(axis), reverse=bool(reverse))
 
 
 def cumsum(operand, axis=0, reverse=False):

@@ -16,13 +16,14 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, shaped_array
 from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero, eval_jaxpr
 from cyxla.lax._util import (
     BOOL,
     as_operand,
     batch_size,
+    called,
     check_same_dtype,
     compare_type,
     kind_of,
@@ -105,22 +106,29 @@ class GatherScatterMode(enum.Enum):
     @staticmethod
     def from_any(mode: str | GatherScatterMode | None) -> GatherScatterMode:
         """The mode of a name such as ``'clip'``, ``'fill'`` or ``'drop'``."""
-        if isinstance(mode, GatherScatterMode):
-            return mode
-        if mode is None or mode in ("fill", "drop"):
-            return GatherScatterMode.FILL_OR_DROP
-        if mode in ("clip", "promise_in_bounds", "one_hot"):
-            return GatherScatterMode[mode.upper()]
-        raise ValueError(
-            f"mode={mode!r} is unknown: choose 'fill', 'drop', 'clip', 'promise_in_bounds', 'one_hot' or a "
-            "GatherScatterMode"
-        )
+        try:
+            return _MODES[mode]
+        except (KeyError, TypeError):
+            raise ValueError(
+                f"{called()}mode={mode!r} is unknown: choose 'fill', 'drop', 'clip', 'promise_in_bounds', 'one_hot' "
+                "or a GatherScatterMode"
+            ) from None
 
 
 CLIP = GatherScatterMode.CLIP
 FILL_OR_DROP = GatherScatterMode.FILL_OR_DROP
 PROMISE_IN_BOUNDS = GatherScatterMode.PROMISE_IN_BOUNDS
 ONE_HOT = GatherScatterMode.ONE_HOT
+
+_MODES = {
+    None: FILL_OR_DROP,
+    "fill": FILL_OR_DROP,
+    "drop": FILL_OR_DROP,
+    "clip": CLIP,
+    "promise_in_bounds": PROMISE_IN_BOUNDS,
+    "one_hot": ONE_HOT,
+    **{mode: mode for mode in GatherScatterMode},
+}
 
 
 def _as_scatter_numbers(numbers: GatherDimensionNumbers) -> ScatterDimensionNumbers:
@@ -135,6 +143,8 @@ def _as_gather_numbers(numbers: ScatterDimensionNumbers) -> GatherDimensionNumbe
 
 
 def _check_dims(name: str, argument: str, dims, bound: int, ordered: bool = True) -> None:
+    if any(type(dim) is not int for dim in dims):
+        raise TypeError(f"{name}: {argument} must hold integers known while tracing, got {argument}={dims!r:.200}")
     if ordered and any(a > b for a, b in itertools.pairwise(dims)):
         raise TypeError(f"{name}: {argument} must be sorted, got {argument}={dims}")
     if len(set(dims)) != len(dims):
@@ -424,9 +434,9 @@ def gather(
     mode = PROMISE_IN_BOUNDS if mode is None else GatherScatterMode.from_any(mode)
     return gather_p.bind(
         operand,
-        as_operand(start_indices),
+        start_indices,
         dimension_numbers=dimension_numbers,
-        slice_sizes=tuple(map(int, slice_sizes)),
+        slice_sizes=int_tuple(slice_sizes),
         unique_indices=bool(unique_indices),
         indices_are_sorted=bool(indices_are_sorted),
         mode=mode,
@@ -819,7 +829,12 @@ def _combiner(combine: str, code: int):
 
     function = getattr(lax, combine)
     element = shaped_array((), code, False)
-    return trace_to_jaxpr(lambda args: [function(*args)], [element, element])
+    try:
+        closed = trace_to_jaxpr(lambda args: [function(*args)], [element, element])
+    except TypeError as error:
+        raise TypeError(f"scatter_{combine}: {error}") from None
+    closed.lasting = True  # there are few, and abstract evaluation is remembered by their like
+    return closed
 
 
 def _scatter_function(primitive, combine: str, summary: str):
@@ -833,10 +848,10 @@ def _scatter_function(primitive, combine: str, summary: str):
         unique_indices: bool = False,
         mode: str | GatherScatterMode | None = None,
     ) -> Array:
-        operand, updates = as_operand(operand), as_operand(updates)
+        operand = as_operand(operand)
         return primitive.bind(
             operand,
-            as_operand(scatter_indices),
+            scatter_indices,
             updates,
             dimension_numbers=dimension_numbers,
             indices_are_sorted=bool(indices_are_sorted),
@@ -848,6 +863,7 @@ def _scatter_function(primitive, combine: str, summary: str):
 
     name = primitive.name.replace("-", "_")
     function.__name__ = function.__qualname__ = name
+    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
     function.__doc__ = f"""{summary}
 
     Windows outside the operand are dropped unless ``mode`` says otherwise. Most programs are better served by
@@ -889,9 +905,9 @@ def scatter(
     Array([0., 6., 0., 5.], dtype=float32)
     """
     return scatter_p.bind(
-        as_operand(operand),
-        as_operand(scatter_indices),
-        as_operand(updates),
+        operand,
+        scatter_indices,
+        updates,
         dimension_numbers=dimension_numbers,
         indices_are_sorted=bool(indices_are_sorted),
         unique_indices=bool(unique_indices),

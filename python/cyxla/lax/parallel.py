@@ -6,13 +6,12 @@ is; operands with several names are taken one name at a time, and groups of memb
 
 import functools
 import math
-from operator import index
 
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.batching import batch_flat
 from cyxla._engine.config import named_axes
 from cyxla._engine.core import NamedAxisEffect, Primitive
@@ -59,9 +58,9 @@ def _effects_of(axes):
 
 
 def _dimension(name, what, axis, rank):
-    if not -rank <= index(axis) < rank:
+    if not -rank <= integer(axis) < rank:
         raise ValueError(f"{name}: {what}={axis} is none of the dimensions of an array of rank {rank}")
-    return index(axis) % rank
+    return integer(axis) % rank
 
 
 def _groups(name, groups, size):

@@ -1,10 +1,8 @@
 """Putting arrays together and taking them apart: concatenate, pad, stack, unstack, split, tile."""
 
-from operator import index
-
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive, Zero
 from cyxla.lax._util import (
     all_weak,
@@ -95,7 +93,7 @@ def concatenate(operands, dimension):
     operands = [x if isinstance(x, Array) else as_operand(x) for x in operands]
     if not operands:
         raise ValueError("concatenate: no operands were given; one at least is needed")
-    dimension = index(dimension)
+    dimension = integer(dimension)
     if len(operands) == 1 and 0 <= dimension < operands[0].ndim:
         return operands[0]
     return concatenate_p.bind(*operands, dimension=dimension)
@@ -190,7 +188,7 @@ def _stack_abstract(*operands, axis):
     first = operands[0]
     check_same_dtype("lax.stack", operands)
     if any(x.shape != first.shape for x in operands):
-        raise TypeError(f"stack: operands need one shape, theirs are {[x.shape for x in operands]}")
+        raise ValueError(f"stack: operands need one shape, theirs are {[x.shape for x in operands]}")
     shape = (*first.shape[:axis], len(operands), *first.shape[axis:])
     return shaped_array(shape, first.code, all_weak(operands))
 

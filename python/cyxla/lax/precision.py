@@ -11,6 +11,7 @@ import numpy as np
 from cyxla._core.config import default_matmul_precision
 from cyxla._engine.config import get as get_option
 from cyxla._engine.dtypes import code_mlir, dtype_code
+from cyxla.lax._util import called
 
 __all__ = ["DotAlgorithm", "DotAlgorithmPreset", "Precision", "PrecisionLike"]
 
@@ -221,7 +222,7 @@ def canonicalize_precision(precision):
             return tuple(Precision(p) for p in precision)
     names = [name for name in _ALIASES if name is not None]
     raise ValueError(
-        f"precision must be None, one of the names {names}, a lax.Precision, a pair of these, a "
+        f"{called()}precision must be None, one of the names {names}, a lax.Precision, a pair of these, a "
         "lax.DotAlgorithmPreset or "
         f"the name of one, or a lax.DotAlgorithm; got {precision}"
     )

@@ -7,6 +7,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.autodiff import backward_pass
+from cyxla._engine.aval import int_tuple
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.staging import trace_flat
 from cyxla._transform.lower import lower_fun
@@ -21,7 +22,7 @@ from cyxla.lax._util import (
     to_front,
     with_shape,
 )
-from cyxla.lax.contraction import DotDimensionNumbers, dot_general_p, int_tuple, preferred_dtype
+from cyxla.lax.contraction import DotDimensionNumbers, dot_general_p, preferred_dtype
 from cyxla.lax.precision import PrecisionLike, canonicalize_precision
 
 

@@ -1,20 +1,21 @@
 """Reductions over dimensions: sums, products, extrema, logical ones, argmax and argmin, and any computation."""
 
 from math import prod
-from operator import index
 
 import ml_dtypes
 import numpy as np
 
 from cyxla import lax
+from cyxla._engine.array import Array
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, integer, shaped_array
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Primitive, Tracer, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.dtypes import code_dtype, dtype_code
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
+from cyxla._engine.ufunc import StrictOp
 from cyxla.lax._util import (
     as_operand,
     batch_size,
@@ -84,6 +85,8 @@ def _reduction(name, operation, identity, accepts, choose=None, **rules):
 
     def lower(ctx, x, axes, out_sharding=None):
         aval, out = ctx.avals_in[0], ctx.avals_out[0]
+        if name == "reduce_sum" and all(aval.shape[a] == 1 for a in axes):  # XLA makes the same of it, with more work
+            return ctx.op(f"stablehlo.reshape {x} : ({aval.mlir}) -> {out.mlir}")
         element = shaped_array((), aval.code, False)
         init = ctx.constant(identity(aval.dtype), element)
         if choose is not None and is_complex(aval):
@@ -165,7 +168,7 @@ def _all_bits(dtype):
 
 
 def _axes(axes):
-    return axes if type(axes) is tuple else tuple(map(index, axes))
+    return int_tuple(axes)
 
 
 def reduce_sum(operand, axes, *, out_sharding=None):
@@ -258,7 +261,7 @@ argmin_p = _arg_reduction("argmin", highest, lambda x, y: lax.lt(x, y))
 
 
 def _arg(prim, operand, axis, index_dtype):
-    return prim.bind(operand, axes=(index(axis),), index_dtype=code_dtype(canonical_code(index_dtype)))
+    return prim.bind(operand, axes=(integer(axis),), index_dtype=code_dtype(canonical_code(index_dtype)))
 
 
 def argmax(operand, axis, index_dtype):
@@ -386,6 +389,9 @@ reduce_p = Primitive(
 )
 
 
+_SCALARS = (Array, np.generic, int, float)
+
+
 def flat_operands(name, operands, init_values):
     """The leaves of a reduction's operands, their initial values, and the structure of both."""
     flat, treedef = tree_flatten(operands)
@@ -425,34 +431,49 @@ def scalar_computation(computation, codes, treedef, name):
     return closed
 
 
-def is_identity(init, value):
-    """Whether an initial value is a concrete array that holds the identity of an operation."""
-    if isinstance(init, Tracer):
-        return False
-    return bool(np.asarray(init) == np.asarray(value, dtype=init.dtype))
+class Monoids:
+    """Which primitives do the same as a reduction with a function of lax from its identity.
+
+    A row by the function's name: the kinds of dtypes, the identity of a dtype, the primitive.
+    """
+
+    def __init__(self, **rows):
+        self.rows = rows
+        self.by_function = None
+        self.identities = {}
+
+    def find(self, computation, operand, init):
+        """The primitive for a computation and the initial value of an operand, or None."""
+        if self.by_function is None:
+            self.by_function = {getattr(lax, name): row for name, row in self.rows.items()}
+        row = self.by_function.get(computation) if type(computation) is StrictOp else None
+        if row is None or isinstance(init, Tracer):
+            return None
+        key = row, operand.aval.code
+        identity = self.identities.get(key, self)
+        if identity is self:
+            dtype = operand.dtype
+            known = kind_of(operand.aval) in row[0]
+            identity = self.identities[key] = np.asarray(row[1](dtype), dtype=dtype).item() if known else None
+        return row[2] if identity is not None and init.item() == identity else None
 
 
-# Which reduction does the same as `reduce` with a function of lax and its identity.
-_MONOIDS = {
-    "add": ("iufc", lambda dtype: 0, reduce_sum_p),
-    "mul": ("iufc", lambda dtype: 1, reduce_prod_p),
-    "max": ("biufc", lowest, reduce_max_p),
-    "min": ("biufc", highest, reduce_min_p),
-    "bitwise_or": ("biu", lambda dtype: 0, reduce_or_p),
-    "bitwise_and": ("biu", _all_bits, reduce_and_p),
-    "bitwise_xor": ("biu", lambda dtype: 0, reduce_xor_p),
-}
+_MONOIDS = Monoids(
+    add=("iufc", lambda dtype: 0, reduce_sum_p),
+    mul=("iufc", lambda dtype: 1, reduce_prod_p),
+    max=("biufc", lowest, reduce_max_p),
+    min=("biufc", highest, reduce_min_p),
+    bitwise_or=("biu", lambda dtype: 0, reduce_or_p),
+    bitwise_and=("biu", _all_bits, reduce_and_p),
+    bitwise_xor=("biu", lambda dtype: 0, reduce_xor_p),
+)
 
 
-def monoid(table, computation, operand, init):
-    """The row of a table of operations with identities that `computation` and `init` make up, or None."""
-    row = table.get(getattr(computation, "__name__", None))
-    if row is None or getattr(lax, computation.__name__, None) is not computation:
-        return None
-    accepts, identity, _ = row
-    if kind_of(operand.aval) not in accepts or not is_identity(init, identity(operand.dtype)):
-        return None
-    return row
+def _are_axes(dimensions, ndim):
+    for d in dimensions:
+        if not 0 <= d < ndim:
+            return False
+    return len(dimensions) < 2 or len(set(dimensions)) == len(dimensions)
 
 
 def reduce(operands, init_values, computation, dimensions, out_sharding=None):
@@ -467,15 +488,39 @@ def reduce(operands, init_values, computation, dimensions, out_sharding=None):
     >>> lax.reduce(np.float32([1, 2, 3]), np.float32(1), lax.mul, (0,))
     Array(6., dtype=float32)
     """
-    flat, inits, treedef = flat_operands("reduce", operands, init_values)
-    inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
     dimensions = _axes(dimensions)
+    if isinstance(operands, Array) and isinstance(init_values, _SCALARS):  # a tree of one leaf, as most are
+        init = as_operand(init_values)
+        out = _reduce_by_monoid(operands, init, computation, dimensions, out_sharding)
+        if out is not None:
+            return out
+    flat, inits, treedef = flat_operands("reduce", operands, init_values)
     _check_reduce([x.aval for x in flat], [v.aval for v in inits], dimensions)
     if len(flat) == 1:
-        row = monoid(_MONOIDS, computation, flat[0], inits[0])
-        if row is not None:
-            params = {"out_sharding": out_sharding} if row[2] is reduce_sum_p else {}
-            return tree_unflatten(treedef, [row[2].bind(flat[0], axes=dimensions, **params)])
+        init = _of_dtype(inits[0], flat[0])
+        out = _reduce_by_monoid(flat[0], init, computation, dimensions, out_sharding)
+        if out is not None:
+            return tree_unflatten(treedef, [out])
+    for x, init in zip(flat, inits):
+        if x.aval.code != init.aval.code:
+            raise TypeError(
+                f"reduce: an initial value must have the dtype of its operand, got {short(init.aval)} for "
+                f"{short(x.aval)}; convert it with .astype(...)"
+            )
     jaxpr = scalar_computation(computation, [x.aval.code for x in flat], treedef, "reduce")
     outs = reduce_p.bind(*flat, *inits, computation=computation, jaxpr=jaxpr, dimensions=dimensions)
     return tree_unflatten(treedef, outs)
+
+
+def _reduce_by_monoid(operand, init, computation, dimensions, out_sharding):
+    """The reduction by a primitive of its own, or None where there is none or the arguments need a closer look."""
+    if init.aval.code != operand.aval.code or init.aval.ndim or not _are_axes(dimensions, operand.aval.ndim):
+        return None
+    primitive = _MONOIDS.find(computation, operand, init)
+    if primitive is reduce_sum_p:
+        return primitive.bind(operand, axes=dimensions, out_sharding=out_sharding)
+    return None if primitive is None else primitive.bind(operand, axes=dimensions)
+
+
+def _of_dtype(init, operand):
+    return init if init.aval.code == operand.aval.code else lax.convert_element_type(init, operand.dtype)

@@ -8,12 +8,12 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.array import Array
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import int_tuple, shaped_array
 from cyxla._engine.core import Primitive, Zero
 from cyxla._engine.dtypes import dtype_code
 from cyxla._transform.lower import lower_fun
 from cyxla.lax._util import as_operand, batch_size, check_arrays, check_rank, short, to_front
-from cyxla.lax.contraction import DotDimensionNumbers, dot_general_p, int_tuple, preferred_dtype
+from cyxla.lax.contraction import DotDimensionNumbers, dot_general_p, preferred_dtype
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _SCALE = np.dtype(ml_dtypes.float8_e8m0fnu)

@@ -39,7 +39,7 @@ def _select_n_abstract(which, *cases):
             f"select_n: `which` of shape {which.shape} is neither a scalar nor of the shape of the cases, {shape}"
         )
     check_same_dtype(
-        "lax.select", cases, " (Tip: jnp.where is a similar function that promotes the dtypes of its inputs.)"
+        "select_n", cases, " (Tip: jnp.where is a similar function that promotes the dtypes of its inputs.)"
     )
     return shaped_array(shape, cases[0].code, all_weak(cases))
 

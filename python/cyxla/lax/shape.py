@@ -7,6 +7,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, typeof
+from cyxla._engine.aval import int_tuple
 from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive
 from cyxla.lax._util import (
@@ -97,7 +98,7 @@ def broadcast_in_dim(operand, shape, broadcast_dimensions, *, out_sharding=None)
         shape = tuple(map(index, shape))
     except TypeError:
         shape = canonicalize_shape(shape)
-    broadcast_dimensions = tuple(map(index, broadcast_dimensions))
+    broadcast_dimensions = int_tuple(broadcast_dimensions)
     if operand.shape == shape and broadcast_dimensions == tuple(range(len(shape))):
         return operand
     return broadcast_in_dim_p.bind(
@@ -303,7 +304,7 @@ def transpose(operand, permutation):
     """
     if not isinstance(operand, Array):
         operand = as_operand(operand)
-    permutation = tuple(map(index, permutation))
+    permutation = int_tuple(permutation)
     if permutation == tuple(range(operand.ndim)):
         return operand
     return transpose_p.bind(operand, permutation=permutation)
@@ -416,4 +417,4 @@ def rev(operand, dimensions):
     >>> lax.rev(lax.iota("int32", 3), (0,))
     Array([2, 1, 0], dtype=int32)
     """
-    return rev_p.bind(operand, dimensions=tuple(map(index, dimensions)))
+    return rev_p.bind(operand, dimensions=int_tuple(dimensions))

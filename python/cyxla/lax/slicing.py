@@ -7,13 +7,13 @@ scatter.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.aval import int_tuple, integer
 from cyxla._engine.caches import cached
 from cyxla._engine.core import Primitive, UndefinedPrimal, Zero
 from cyxla._engine.dtypes import canonicalize_code, code_dtype, dtype_code
@@ -156,7 +156,7 @@ def slice(
 
 
 def _axis(axis: int, rank: int) -> int:
-    axis = operator.index(axis)
+    axis = integer(axis)
     if not -rank <= axis < rank:
         raise IndexError(f"axis {axis} does not exist in an array of {rank} axes")
     return axis % rank
@@ -174,14 +174,14 @@ def slice_in_dim(operand, start_index: int | None, limit_index: int | None, stri
     shape = operand.shape
     axis = _axis(axis, len(shape))
     size = shape[axis]
-    start = 0 if start_index is None else operator.index(start_index)
-    limit = size if limit_index is None else operator.index(limit_index)
+    start = 0 if start_index is None else integer(start_index)
+    limit = size if limit_index is None else integer(limit_index)
     starts = [0] * len(shape)
     limits = list(shape)
     strides = [1] * len(shape)
     starts[axis] = start + size if start < 0 else start
     limits[axis] = limit + size if limit < 0 else limit
-    strides[axis] = operator.index(stride)
+    strides[axis] = integer(stride)
     return slice(operand, starts, limits, strides)
 
 
@@ -194,7 +194,7 @@ def index_in_dim(operand, index: int, axis: int = 0, keepdims: bool = True) -> A
     Array([2, 5], dtype=int32)
     """
     operand = as_operand(operand)
-    index = operator.index(index)
+    index = integer(index)
     axis = _axis(axis, operand.ndim)
     size = operand.shape[axis]
     if not -size <= index < size:
@@ -316,11 +316,16 @@ def _start_indices(name: str, start_indices, shape, allow_negative_indices) -> l
     if isinstance(start_indices, (Array, np.ndarray)):
         start_indices = as_operand(start_indices)
         if start_indices.ndim != 1:
-            raise ValueError(f"{name}: an array of start indices must be one-dimensional, got {start_indices.aval}")
+            error = ValueError if start_indices.ndim else TypeError
+            raise error(f"{name}: an array of start indices must be one-dimensional, got {start_indices.aval}")
         count = start_indices.shape[0]
         if count == rank:
             start_indices = [index_in_dim(start_indices, i, 0, keepdims=False) for i in range(rank)]
     else:
+        if not isinstance(start_indices, Iterable):
+            raise TypeError(
+                f"{name}: start_indices must be an array or a sequence of integers, got {start_indices!r:.200}"
+            )
         start_indices = tuple(start_indices)
         count = len(start_indices)
     if count != rank:
@@ -405,7 +410,7 @@ def dynamic_slice(
     """
     operand = as_operand(operand)
     indices = _start_indices("dynamic_slice", start_indices, operand.shape, allow_negative_indices)
-    return dynamic_slice_p.bind(operand, *indices, slice_sizes=tuple(map(operator.index, slice_sizes)))
+    return dynamic_slice_p.bind(operand, *indices, slice_sizes=int_tuple(slice_sizes))
 
 
 def dynamic_slice_in_dim(
@@ -418,7 +423,7 @@ def dynamic_slice_in_dim(
     starts = [0] * len(shape)
     starts[axis] = start_index
     sizes = list(shape)
-    sizes[axis] = operator.index(slice_size)
+    sizes[axis] = integer(slice_size)
     return dynamic_slice(operand, starts, sizes, allow_negative_indices=allow_negative_indices)
 
 

@@ -1,11 +1,9 @@
 """Sorting: sort of several operands by several keys, sort_key_val, top_k."""
 
-from operator import index
-
 import numpy as np
 
 from cyxla import lax
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive, Zero
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.dtypes import dtype_code
@@ -135,7 +133,7 @@ def sort(operand, dimension=-1, is_stable=True, num_keys=1):
     if not 1 <= num_keys <= len(operands):
         raise ValueError(f"sort: num_keys={num_keys} must lie in [1, {len(operands)}], the number of operands")
     dimension = canonicalize_axis(dimension, operands[0].ndim)
-    outs = sort_p.bind(*operands, dimension=dimension, is_stable=bool(is_stable), num_keys=index(num_keys))
+    outs = sort_p.bind(*operands, dimension=dimension, is_stable=bool(is_stable), num_keys=integer(num_keys))
     return tuple(outs) if several else outs[0]
 
 
@@ -214,4 +212,4 @@ def top_k(operand, k, *, axis=-1):
     [Array([3, 2], dtype=int32), Array([1, 2], dtype=int32)]
     """
     operand = as_operand(operand)
-    return top_k_p.bind(operand, k=index(k), axis=canonicalize_axis(axis, operand.ndim))
+    return top_k_p.bind(operand, k=integer(k), axis=canonicalize_axis(axis, operand.ndim))

@@ -4,10 +4,8 @@ Kinds: b bool, i signed and u unsigned integer, f float, c complex. A derivative
 tangent, the result and the operand, to the result's tangent. Special functions are in special.py.
 """
 
-from operator import index
-
 from cyxla import lax
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.lowering import trace_table
 from cyxla._engine.ufunc import StrictOp
@@ -175,7 +173,7 @@ def integer_pow(x, y):
     >>> lax.integer_pow(3, 4)
     Array(81, dtype=int32, weak_type=True)
     """
-    y = index(y)
+    y = integer(y)
     if y < 0:
         x = as_operand(x)
         if kind_of(x.aval) in "iu":

@@ -1,11 +1,10 @@
 """Reductions over sliding windows, and the operations that their derivatives consist of."""
 
 from itertools import product
-from operator import index
 
 from cyxla import lax
 from cyxla._engine.autodiff import jvp_flat
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, eval_jaxpr
 from cyxla._engine.core import aval_to_tangent as tangent_aval
@@ -22,7 +21,7 @@ from cyxla.lax._util import (
     with_shape,
 )
 from cyxla.lax.binary import no_derivative
-from cyxla.lax.reduction import check_operands, flat_operands, highest, lowest, monoid, scalar_computation
+from cyxla.lax.reduction import Monoids, check_operands, flat_operands, highest, lowest, scalar_computation
 
 # ---- windows: shapes, attributes, and a batch axis in front
 
@@ -69,7 +68,7 @@ def _complete(shape, window_dimensions, window_strides, padding, base_dilation, 
             window_strides,
             padding,
         )
-    padding = tuple((index(low), index(high)) for low, high in padding)
+    padding = tuple((integer(low), integer(high)) for low, high in padding)
     for name, value in (
         ("window_strides", window_strides),
         ("padding", padding),
@@ -273,9 +272,15 @@ def _gather_transpose(ct, tangents, operand, select_prim, base_dilation, window_
     return [select_and_scatter_add_p.bind(ct, operand, select_prim=select_prim, **params), None]
 
 
+def _gather_abstract(t, x, select_prim, **params):
+    if t.shape != x.shape:
+        raise TypeError(f"select_and_gather_add: tangents and operand need one shape, got {t.shape} and {x.shape}")
+    return with_shape(t, _window_shape(x.shape, **params))
+
+
 select_and_gather_add_p = Primitive(
     "select_and_gather_add",
-    abstract=lambda t, x, select_prim, **params: with_shape(t, _window_shape(x.shape, **params)),
+    abstract=_gather_abstract,
     lower=_gather_lower,
     jvps=(lambda t, ans, tangents, operand, **params: select_and_gather_add_p.bind(t, operand, **params), None),
     transpose=_gather_transpose,
@@ -403,6 +408,12 @@ def select_and_scatter(operand, select, window_dimensions, window_strides, paddi
     from `init_value`. `padding` is a (low, high) pair a dimension. TypeError for shapes and dtypes that do not fit.
     """
     operand, source, init_value = as_operand(operand), as_operand(source), as_operand(init_value)
+    window_dimensions, window_strides = canonicalize_shape(window_dimensions), canonicalize_shape(window_strides)
+    if not len(window_dimensions) == len(window_strides) == len(padding) == operand.ndim:
+        raise TypeError(
+            f"select_and_scatter: window_dimensions={window_dimensions}, window_strides={window_strides} and "
+            f"padding={padding} need one entry for each axis of the operand, whose shape is {operand.shape}"
+        )
     element = shaped_array((), operand.aval.code, False)
     traced = [ClosedJaxpr(*trace_flat(lambda args, f=f: [f(*args)], [element, element])) for f in (select, scatter)]
     return select_and_scatter_p.bind(
@@ -413,9 +424,9 @@ def select_and_scatter(operand, select, window_dimensions, window_strides, paddi
         select_consts=(),
         scatter_jaxpr=traced[1],
         scatter_consts=(),
-        window_dimensions=canonicalize_shape(window_dimensions),
-        window_strides=canonicalize_shape(window_strides),
-        padding=tuple((index(low), index(high)) for low, high in padding),
+        window_dimensions=window_dimensions,
+        window_strides=window_strides,
+        padding=tuple((integer(low), integer(high)) for low, high in padding),
     )
 
 
@@ -478,11 +489,11 @@ reduce_window_p = Primitive(
     batch=_generic_batch,
 )
 
-_MONOIDS = {
-    "add": ("iufc", lambda dtype: 0, reduce_window_sum_p),
-    "max": ("biufc", lowest, reduce_window_max_p),
-    "min": ("biufc", highest, reduce_window_min_p),
-}
+_MONOIDS = Monoids(
+    add=("iufc", lambda dtype: 0, reduce_window_sum_p),
+    max=("biufc", lowest, reduce_window_max_p),
+    min=("biufc", highest, reduce_window_min_p),
+)
 
 
 def reduce_window(
@@ -511,8 +522,8 @@ def reduce_window(
     inits = [v if v.dtype == x.dtype else lax.convert_element_type(v, x.dtype) for x, v in zip(flat, inits)]
     params = _complete(flat[0].shape, window_dimensions, window_strides, padding, base_dilation, window_dilation)
     if len(flat) == 1:
-        row = monoid(_MONOIDS, computation, flat[0], inits[0])
-        if row is not None:
-            return tree_unflatten(treedef, [row[2].bind(flat[0], **params)])
+        primitive = _MONOIDS.find(computation, flat[0], inits[0])
+        if primitive is not None:
+            return tree_unflatten(treedef, [primitive.bind(flat[0], **params)])
     jaxpr = scalar_computation(computation, [x.aval.code for x in flat], treedef, "reduce_window")
     return tree_unflatten(treedef, reduce_window_p.bind(*flat, *inits, jaxpr=jaxpr, consts=(), **params))

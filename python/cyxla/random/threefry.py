@@ -1,7 +1,8 @@
 """The threefry2x32 counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 
-The block cipher is one primitive, `threefry2x32`, lowered to its 20 rounds written out: XLA then fuses it with whatever
-makes the counters and consumes the bits. (A loop over the rounds compiles slower and runs through memory five times.)
+The block cipher is one primitive, `threefry2x32`, lowered to five calls of the two groups of four rounds that its 20
+rounds are made of. XLA inlines them and fuses all with whatever makes the counters and consumes the bits. (A loop over
+the rounds compiles slower and runs through memory five times.)
 
 The other functions here say how seeds, key splits and arrays of bits are made from it. All of them take the data of
 keys with any leading batch dimensions, `uint32[..., 2]`. There are two conventions for the counters, chosen by the
@@ -10,6 +11,7 @@ is sharded), or the original one, which pairs the two halves of the array.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -44,27 +46,30 @@ def _threefry_abstract(key0, key1, count0, count1):
 def _threefry_lower(ctx, key0, key1, count0, count1):
     aval = ctx.avals_out[0]
     t = aval.mlir
-    constants = {}
-
-    def constant(value):
-        if value not in constants:
-            constants[value] = ctx.constant(value, aval)
-        return constants[value]
 
     def op(name, a, b):
         return ctx.op(f"stablehlo.{name} {a}, {b} : {t}")
 
-    k0, k1, x0, x1 = broadcast_names(ctx, (key0, key1, count0, count1))
-    schedule = (k0, k1, op("xor", op("xor", k0, k1), constant(KEY_PARITY)))
-    x0, x1 = op("add", x0, k0), op("add", x1, k1)
-    for i in range(5):
-        for r in ROTATIONS[i % 2]:
+    def rounds(words, rotations):
+        x0, x1 = words
+        for r in rotations:
             x0 = op("add", x0, x1)
-            left, right = op("shift_left", x1, constant(r)), op("shift_right_logical", x1, constant(32 - r))
+            left = op("shift_left", x1, ctx.constant(r, aval))
+            right = op("shift_right_logical", x1, ctx.constant(32 - r, aval))
             x1 = op("xor", x0, op("or", left, right))
-        x0 = op("add", x0, schedule[(i + 1) % 3])
-        x1 = op("add", op("add", x1, schedule[(i + 2) % 3]), constant(i + 1))
-    return [x0, x1]
+        return [x0, x1]
+
+    k0, k1, x0, x1 = broadcast_names(ctx, (key0, key1, count0, count1))
+    schedule = (k0, k1, op("xor", op("xor", k0, k1), ctx.constant(KEY_PARITY, aval)))
+    words = op("add", x0, k0), op("add", x1, k1)
+    for i in range(5):
+        rotations = ROTATIONS[i % 2]
+        x0, x1 = ctx.call_written(
+            "threefry_rounds", (rotations, aval), words, [aval] * 2, [aval] * 2, partial(rounds, rotations=rotations)
+        )
+        x1 = op("add", op("add", x1, schedule[(i + 2) % 3]), ctx.constant(i + 1, aval))
+        words = op("add", x0, schedule[(i + 1) % 3]), x1
+    return list(words)
 
 
 def _threefry_batch(args, dims):

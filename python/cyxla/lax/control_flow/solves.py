@@ -132,7 +132,7 @@ def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False,
             )
         for got, aval in zip(closed.out_avals, avals):
             if got.shape != aval.shape:
-                raise TypeError(
+                raise ValueError(
                     f"custom_linear_solve: {what} must keep the shapes of b; an array {aval.str_short()} became "
                     f"{got.str_short()}"
                 )

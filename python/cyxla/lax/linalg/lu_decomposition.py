@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array
-from cyxla._engine.aval import shaped_array
+from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive, Zero, aval_to_tangent
 from cyxla._transform.lower import lower_fun
 from cyxla.lax._util import as_operand, kind_of, short, with_shape
@@ -68,7 +66,7 @@ def lu_pivots_to_permutation(pivots, permutation_size: int) -> Array:
     >>> lax.linalg.lu_pivots_to_permutation(jnp.array([2, 2]), 3)
     Array([2, 0, 1], dtype=int32)
     """
-    return lu_pivots_to_permutation_p.bind(as_operand(pivots), permutation_size=operator.index(permutation_size))
+    return lu_pivots_to_permutation_p.bind(as_operand(pivots), permutation_size=integer(permutation_size))
 
 
 # ---- lu

@@ -8,13 +8,13 @@ which the least of them grows fastest; all of them tend to one.
 from __future__ import annotations
 
 import math
-import operator
 from functools import partial
 
 import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array
+from cyxla._engine.aval import integer
 from cyxla._transform.jit import jit
 from cyxla.lax._util import as_operand, is_complex, scalar_like, short
 from cyxla.lax.linalg.lapack import check_matrix
@@ -149,6 +149,6 @@ def qdwh(
     if x.ndim != 2 or x.shape[0] < x.shape[1]:
         raise ValueError(f"qdwh: a matrix of at least as many rows as columns is needed, got {short(x.aval)}")
     check_matrix("qdwh", x.aval)
-    limit = 10 if max_iterations is None else operator.index(max_iterations)
+    limit = 10 if max_iterations is None else integer(max_iterations)
     precision = float(np.finfo(x.dtype).eps if eps is None else eps)
     return _qdwh(x, dynamic_shape, is_hermitian=bool(is_hermitian), max_iterations=limit, eps=precision)

@@ -27,10 +27,11 @@ from cyxla.lax.linalg.triangular import triangular_solve
 def _symmetric_product_abstract(a, c, *, alpha, beta):
     check_same_dtype("symmetric_product", (a, c))
     check_kind("symmetric_product", a, "f", "a_matrix")
-    check_rank("symmetric_product", "a_matrix", a, 2)
+    check_rank("symmetric_product", "a_matrix", a, 2, error=TypeError)
     n = a.shape[-2]
     if c.shape != (*a.shape[:-1], n):
-        raise ValueError(
+        error = ValueError if a.ndim == c.ndim else TypeError
+        raise error(
             f"symmetric_product: for a_matrix of shape {a.shape}, c_matrix must have the shape {(*a.shape[:-1], n)}, "
             f"not {c.shape}"
         )
@@ -96,7 +97,8 @@ def _cholesky_update_abstract(r, w):
     if r.shape[-1] != r.shape[-2]:
         raise ValueError(f"cholesky_update: r_matrix must be square, got {short(r)}")
     if w.shape != r.shape[:-1]:
-        raise ValueError(
+        error = ValueError if w.ndim == r.ndim - 1 else TypeError
+        raise error(
             f"cholesky_update: w_vector must have the shape {r.shape[:-1]} beside an r_matrix of shape {r.shape}, not "
             f"{w.shape}"
         )
