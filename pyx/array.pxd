@@ -8,12 +8,15 @@ cdef enum Op:
     AND, OR, XOR, LSHIFT, RSHIFT
     EQ, NE, LT, LE, GT, GE
     NEG, POS, ABS, INVERT, ROUND
-    GETITEM, ITER
+    GETITEM, SETITEM, ITER
     N_OPS
 
-cdef class Array:
+cdef class Value:
     cdef readonly ShapedArray aval
     cdef object __weakref__
+
+cdef class Array(Value):
+    pass
 
 cdef class ArrayImpl(Array):
     cdef object buffer_      # jaxlib's array, or None while the value lives on the host only
@@ -24,12 +27,19 @@ cdef class ArrayImpl(Array):
     cdef bint literal_       # came from a scalar of the program: may be written into a jaxpr as a literal
     cdef bint shared_        # one object for all equal scalars: never deleted
 
+cdef class MutableArray(Value):
+    cdef ArrayImpl value_    # what it holds now
+    cdef bint shared_        # the value was handed out: whoever has it must not see it change
+    cdef bint frozen_
+
+cdef ArrayImpl held_value(MutableArray ref)         # RuntimeError for one that has been frozen
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
 cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed)
 cdef void* host_pointer(ArrayImpl array) except NULL    # memory aligned to 64 bytes, made on demand and kept
 cdef object device_buffer(ArrayImpl array)          # jaxlib's array of it, made on demand and kept
 cdef object copy_to_device(object buffer, object device)
+cdef ArrayImpl copy_of(ArrayImpl array)             # in memory that nobody else has
 cdef object host_value(ArrayImpl array)             # numpy array of it, made on demand and kept
 cdef bint is_operand(object value)
 cdef Array to_array(object value)                   # asarray without a dtype; TypeError for what is not an array

@@ -11,7 +11,7 @@ from libc.math cimport copysign, isnan
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
-from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.aval cimport AbstractRef, ShapedArray, ref_aval, shaped_array
 from cyxla._engine.caches cimport keep
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.dtypes cimport (
@@ -52,7 +52,7 @@ OPERATORS = (
     "and", "or", "xor", "lshift", "rshift",
     "eq", "ne", "lt", "le", "gt", "ge",
     "neg", "pos", "abs", "invert", "round",
-    "getitem", "iter",
+    "getitem", "setitem", "iter",
 )
 cdef list operators = [None] * N_OPS
 cdef object runtime_loader = None
@@ -97,7 +97,11 @@ cdef inline object binary(Op op, object x, object y):
     return (<object>operators[op])(x, y)
 
 
-cdef class Array:
+cdef class Value:
+    """What operations take and traces follow: arrays, and references to arrays that change."""
+
+
+cdef class Array(Value):
     """Base class of concrete arrays and tracers; `isinstance(x, cyxla.Array)` holds for both.
 
     Arithmetic follows NumPy's broadcasting and JAX's dtype promotion. Arrays are immutable: `x.at[i].set(v)` returns an
@@ -196,6 +200,10 @@ cdef class Array:
         raise TypeError(f"unhashable type: {type(self).__name__!r}: arrays are compared elementwise and have no hash")
 
     def __setitem__(self, index, value):
+        if type(self.aval) is AbstractRef:
+            # A reference inside of a function that is being transformed.
+            operators[SETITEM](self, index, value)
+            return
         raise TypeError(f"arrays are immutable, an element of {self.aval.str_short()} cannot be assigned: instead of "
                         "x[idx] = y write x = x.at[idx].set(y)")
 
@@ -510,6 +518,18 @@ cdef object copy_to_device(object buffer, object device):
     return runtime().copy_to_device(buffer, device)
 
 
+cdef ArrayImpl copy_of(ArrayImpl array):
+    cdef HostMemory memory
+    check_alive(array)
+    if array.buffer_ is not None and array.host_ is None:
+        return from_buffer(runtime().copy_buffer(array.buffer_, array.device_), array.aval, array.device_,
+                           array.committed_)
+    host_pointer(array)
+    memory = new_memory((<HostMemory>array.host_).size)
+    memcpy(memory.data, (<HostMemory>array.host_).data, memory.size)
+    return from_memory(memory, array.aval, array.device_, array.committed_)
+
+
 cdef object host_value(ArrayImpl array):
     if array.host_ is None or array.deleted_ or (array.buffer_ is not None and array.buffer_.is_deleted()):
         check_alive(array)
@@ -656,6 +676,9 @@ cdef Array to_array(object value):
         return array
     if isinstance(value, (int, float, complex)):
         return scalar_literal(int(value) if isinstance(value, int) else value, scalar_code(value), True)
+    if isinstance(value, MutableArray):
+        # Not an array, but what has operands takes it for one until it looks at the aval, which both have.
+        return <Array>value
     convert = getattr(kind, "__jax_array__", None)
     if convert is not None:
         return to_array(convert(value))
@@ -674,11 +697,90 @@ cdef ShapedArray aval_of(object value):
         return shaped_array(value.shape, canonicalize_code(dtype_code(value.dtype)), False)
     if isinstance(value, (int, float, complex)):
         return shaped_array((), scalar_code(value), True)
+    if isinstance(value, MutableArray):
+        return (<Value>value).aval
     if isinstance(value, ShapedArray):
         return <ShapedArray>value
     if hasattr(kind, "__jax_array__"):
         return aval_of(value.__jax_array__())
     raise no_array(value)
+
+
+cdef class MutableArray(Value):
+    """A reference to an array that can be overwritten; the public class is `cyxla.Ref`.
+
+    It holds an immutable array and exchanges it for another one.
+    """
+
+    @property
+    def shape(self):
+        return self.aval.shape
+
+    @property
+    def dtype(self):
+        return self.aval.dtype
+
+    @property
+    def ndim(self):
+        return self.aval.ndim
+
+    @property
+    def size(self):
+        return self.aval.size
+
+    @property
+    def weak_type(self):
+        return self.aval.weak_type
+
+
+cdef ArrayImpl held_value(MutableArray ref):
+    if ref.frozen_:
+        raise RuntimeError(f"the reference of type {ref.aval.str_short()} was given to freeze or free_ref and cannot "
+                           "be used again; go on with the value that freeze returned, or with new_ref of it")
+    return ref.value_
+
+
+def new_mutable(kind, ArrayImpl value):
+    """A reference, of a subclass of `MutableArray`, that holds an array which others may have."""
+    cdef MutableArray ref = kind.__new__(kind)
+    ref.aval = ref_aval(value.aval)
+    ref.value_ = value
+    ref.shared_ = True
+    return ref
+
+
+def is_frozen(MutableArray ref):
+    """Whether the content of a reference was taken from it."""
+    return ref.frozen_
+
+
+def read_mutable(MutableArray ref):
+    """The whole content of a reference."""
+    cdef ArrayImpl value = held_value(ref)
+    ref.shared_ = True
+    return value
+
+
+def peek_mutable(MutableArray ref):
+    """The content of a reference, for those who do not keep it: it may change under them."""
+    return held_value(ref)
+
+
+def write_mutable(MutableArray ref, ArrayImpl value, bint shared):
+    """Exchanges the content of a reference; `shared` where others may have the new one."""
+    held_value(ref)
+    if value.aval is not (<AbstractRef>ref.aval).inner_aval:
+        raise TypeError(f"a reference of type {ref.aval.str_short()} cannot hold {value.aval.str_short()}")
+    ref.value_ = value
+    ref.shared_ = shared
+
+
+def freeze_mutable(MutableArray ref):
+    """The content of a reference, which cannot be used from then on."""
+    cdef ArrayImpl value = held_value(ref)
+    ref.frozen_ = True
+    ref.value_ = None
+    return value
 
 
 def literal(value, int code, bint weak=False):
@@ -718,8 +820,8 @@ def guard_host_to_device(value):
 
 
 def is_arraylike(value):
-    """Whether operators and functions take `value` as an array."""
-    return is_operand(value)
+    """Whether functions take `value` as an array, or as a reference to one."""
+    return is_operand(value) or isinstance(value, MutableArray)
 
 
 def is_literal(array):

@@ -18,6 +18,7 @@ cdef class LinearProgram:
     cdef readonly list constvars
     cdef readonly list consts
     cdef readonly list outvars     # None where the tangent is zero
+    cdef int discharge(self) except -1
 
 cpdef tuple jvp_flat(object fun, list primals, list tangents)
 cpdef tuple linearize_flat(object fun, list primals, list active)

@@ -3,6 +3,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, to_array
+from cyxla._engine.aval cimport AbstractRef
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind,
@@ -21,6 +22,33 @@ def install_arithmetic(Primitive add, make_zeros):
     global add_any, zeros
     add_any = add
     zeros = make_zeros
+
+
+cdef object discharge_linear = None
+cdef Primitive new_reference = None
+
+
+def install_new_reference(Primitive primitive):
+    """The primitive that makes a reference: its derivative rule applies to constants too, as others may follow."""
+    global new_reference
+    new_reference = primitive
+
+
+def install_discharge(function):
+    """`function(jaxpr, consts)` gives `(jaxpr, consts, values)`, as `trace_unknown`, without references to tangents."""
+    global discharge_linear
+    discharge_linear = function
+
+
+cdef bint has_references(list eqns) except -1:
+    """Whether some equation makes or uses references that the program itself makes."""
+    cdef Eqn eqn
+    for eqn in eqns:
+        if eqn.primitive.effects is not None:
+            for effect in eqn.effects:
+                if getattr(effect, "of_references", False):
+                    return True
+    return False
 
 
 def add_tangents(x, y):
@@ -71,7 +99,7 @@ cdef class JVPTrace(Trace):
                 primals.append(arg)
                 tangents.append(None)
         primal_args = tuple(primals)
-        if not active or not primitive.differentiable:
+        if (not active and primitive is not new_reference) or not primitive.differentiable:
             return bind_on(self.parent, primitive, primal_args, params)
         if poison is not None:
             out = bind_on(self.parent, primitive, primal_args, params)
@@ -195,8 +223,24 @@ cdef class LinearProgram:
 
     def transpose(self, list cotangents):
         """Cotangents of the arguments (None where zero), from those of the results (None or Zero where zero)."""
+        self.discharge()
         cdef dict consts = dict(zip(self.constvars, self.consts))
         return backward(self.eqns, consts, self.outvars, cotangents, self.invars)
+
+    cdef int discharge(self) except -1:
+        """Replaces references that hold tangents by their values, one after the other."""
+        cdef Jaxpr jaxpr
+        if not has_references(self.eqns):
+            return 0
+        # A reference that is a result, of the auxiliary ones, has no cotangent.
+        outvars = [None if v is None or type((<Var>v).aval) is AbstractRef else v for v in self.outvars]
+        jaxpr, consts, values = discharge_linear(
+            Jaxpr(self.constvars, self.invars, [v for v in outvars if v is not None], self.eqns), self.consts)
+        # A result with a value does not depend on the tangents: a zero that somebody wrote out.
+        left, known = iter(jaxpr.outvars), iter(values)
+        self.outvars = [None if v is None or next(known) is not None else next(left) for v in outvars]
+        self.invars, self.eqns, self.constvars, self.consts = jaxpr.invars, jaxpr.eqns, jaxpr.constvars, consts
+        return 0
 
     def apply(self, list tangents):
         """Tangents of the results (None where zero) from those of the arguments."""
@@ -325,6 +369,8 @@ def backward_pass(Jaxpr jaxpr, consts, args, cotangents):
     cdef dict known = {}
     cdef Eqn eqn
     cdef list linear_eqns = []
+    if jaxpr.effects and has_references(jaxpr.eqns):
+        return backward_without_references(jaxpr, list(consts), list(args), cotangents)
     for var, value in zip(jaxpr.constvars, consts):
         known[var] = to_array(value)
     for var, value in zip(jaxpr.invars, args):
@@ -339,3 +385,16 @@ def backward_pass(Jaxpr jaxpr, consts, args, cotangents):
             eval_eqns([eqn], known, [])
     results = backward(linear_eqns, known, jaxpr.outvars, list(cotangents), jaxpr.invars)
     return [None if var in known else ct for var, ct in zip(jaxpr.invars, results)]
+
+
+cdef list backward_without_references(Jaxpr jaxpr, list consts, list args, cotangents):
+    """`backward_pass` of a jaxpr with references that hold what is linear."""
+    cdef list linear = [type(a) is UndefinedPrimal for a in args]
+    known = [a for a in args if type(a) is not UndefinedPrimal]
+    known_vars = [v for v, is_linear in zip(jaxpr.invars, linear) if not is_linear]
+    linear_vars = [v for v, is_linear in zip(jaxpr.invars, linear) if is_linear]
+    pure, pure_consts, values = discharge_linear(
+        Jaxpr(jaxpr.constvars + known_vars, linear_vars, jaxpr.outvars, jaxpr.eqns), consts + known)
+    arriving = [ct for ct, value in zip(cotangents, values) if value is None]
+    found = iter(backward(pure.eqns, dict(zip(pure.constvars, pure_consts)), pure.outvars, arriving, pure.invars))
+    return [next(found) if is_linear else None for is_linear in linear]

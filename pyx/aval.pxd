@@ -12,5 +12,10 @@ cdef class ShapedArray:
     cdef object intern_key
     cdef object __weakref__
 
+cdef class AbstractRef(ShapedArray):
+    cdef readonly ShapedArray inner_aval
+
+cpdef AbstractRef ref_aval(ShapedArray inner)                         # the interned one
+cdef ShapedArray with_shape(ShapedArray aval, tuple shape)            # same dtype; a reference's stays one
 cpdef ShapedArray shaped_array(tuple shape, int code, bint weak)     # the interned one; shape holds exact ints
 cdef ShapedArray with_code(ShapedArray aval, int code, bint weak)    # same shape

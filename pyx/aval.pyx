@@ -9,11 +9,12 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject, PyObject_Hash, PyObject_RichCompareBool, Py_EQ
 from libc.string cimport memcpy
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT0, KIND_EXTENDED, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape,
+    BOOL, FLOAT0, KIND_EXTENDED, REF, canonicalize_code, code_dtype, code_mlir, code_name, code_physical_shape,
     code_short_name, dtype_code, info,
 )
 
 import operator
+import weakref
 
 from cyxla._engine.source import public_function
 
@@ -241,7 +242,6 @@ cdef object not_integer(object value, str wanted):
 
 
 # no_gc: what is in the table must never have been cleared. (These decorators have no effect in the .pxd.)
-@cython.final
 @cython.no_gc
 @cython.freelist(256)
 cdef class ShapedArray:
@@ -348,6 +348,131 @@ cdef class ShapedArray:
         if info[self.code].kind != KIND_EXTENDED:
             return self
         return shaped_array(self.shape + code_physical_shape(self.code), dtype_code(self.dtype.physical_dtype), False)
+
+
+# ---- Mutable arrays ----
+
+cdef object references = weakref.WeakValueDictionary()      # aval of the content -> AbstractRef
+
+
+@cython.final
+@cython.no_gc
+cdef class AbstractRef(ShapedArray):
+    """The abstract value of a mutable array: what it holds, in `inner_aval`.
+
+    Equal ones are one object.
+
+    Args:
+      inner_aval: the `ShapedArray` of its content.
+      memory_space, kind: accepted for compatibility; only None.
+    """
+
+    def __reduce__(self):
+        return AbstractRef, (self.inner_aval,)
+
+    def __repr__(self):
+        return self.str_short()
+
+    def __str__(self):
+        return self.str_short()
+
+    def str_short(self, short_dtypes=False, mesh_axis_types=False):
+        """As jaxprs print it: `Ref{float32[2,3]}`, or `Ref{f32[2,3]}` with short_dtypes."""
+        return f"Ref{{{self.inner_aval.str_short(short_dtypes)}}}"
+
+    @property
+    def memory_space(self):
+        """None: references are where arrays are."""
+        return None
+
+    @property
+    def kind(self):
+        """None: there is one kind of references."""
+        return None
+
+    @property
+    def itemsize(self):
+        """Bytes of one element."""
+        return self.inner_aval.itemsize
+
+    @property
+    def nbytes(self):
+        """Bytes of all elements."""
+        return self.inner_aval.nbytes
+
+    def update(self, shape=None, dtype=None, weak_type=None, sharding=None, *, inner_aval=None, memory_space=None,
+               kind=None):
+        """The aval with some of its fields, or the content's, replaced."""
+        if inner_aval is not None:
+            return ref_aval(inner_aval)
+        return ref_aval(self.inner_aval.update(shape, dtype, weak_type, sharding))
+
+    def strip_weak_type(self):
+        """The same aval, with a content without weak type."""
+        return ref_aval(self.inner_aval.strip_weak_type())
+
+    def to_tangent_aval(self):
+        """The aval of the references that hold tangents."""
+        return ref_aval(self.inner_aval.to_tangent_aval())
+
+    def to_ct_aval(self):
+        """The aval of the references that gather cotangents."""
+        return self.to_tangent_aval()
+
+    def canonical(self):
+        """The aval with the dtype of its content as the current x64 mode has it."""
+        return ref_aval(self.inner_aval.canonical())
+
+    def physical(self):
+        """The aval of a reference to the array that stores one of an extended dtype."""
+        return ref_aval(self.inner_aval.physical())
+
+
+cpdef AbstractRef ref_aval(ShapedArray inner):
+    """The aval of references to arrays of this aval."""
+    cdef AbstractRef aval = references.get(inner)
+    if aval is not None:
+        return aval
+    if type(inner) is AbstractRef:
+        raise TypeError(f"a reference holds an array, not another reference: {inner.str_short()}")
+    aval = AbstractRef.__new__(AbstractRef)
+    aval.inner_aval = inner
+    aval.shape = inner.shape
+    aval.dtype = inner.dtype
+    aval.weak_type = inner.weak_type
+    aval.ndim = inner.ndim
+    aval.size = inner.size
+    aval.code = REF
+    aval.mlir = inner.mlir
+    aval.hash = inner.hash ^ node_hash(REF, False)
+    references[inner] = aval
+    return aval
+
+
+cdef ShapedArray with_shape(ShapedArray aval, tuple shape):
+    if type(aval) is AbstractRef:
+        return ref_aval(with_shape((<AbstractRef>aval).inner_aval, shape))
+    return shaped_array(shape, aval.code, aval.weak_type)
+
+
+def _construct_ref(inner_aval, memory_space=None, kind=None):
+    if memory_space is not None or kind is not None:
+        raise TypeError(f"AbstractRef takes no memory space and no kind, but got {memory_space!r} and {kind!r}")
+    return ref_aval(inner_aval)
+
+
+cdef PyObject* new_abstract_ref(PyTypeObject* cls, PyObject* args, PyObject* kwargs) except NULL:
+    cdef object result
+    if kwargs is NULL:
+        result = _construct_ref(*(<tuple> args))
+    else:
+        result = _construct_ref(*(<tuple> args), **(<dict> kwargs))
+    Py_INCREF(<PyObject*> result)
+    return <PyObject*> result
+
+
+(<PyTypeObject*> AbstractRef).tp_new = <newfunc> new_abstract_ref
+(<PyTypeObject*> AbstractRef).tp_vectorcall = NULL
 
 
 # ---- Construction from Python gives the interned object ----

@@ -3,7 +3,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cyxla._engine.array cimport Array, to_array
-from cyxla._engine.aval cimport ShapedArray, shaped_array
+from cyxla._engine.aval cimport ShapedArray, with_shape
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     GENERAL, NamedAxisEffect, Primitive, Trace, Tracer, bind, bind_on, check_tracer, current_trace, report_leaks,
@@ -100,7 +100,7 @@ cdef class BatchTrace(Trace):
         aval = tracer.value.aval
         axis = dim
         tracer.batch_dim = axis
-        tracer.aval = shaped_array(aval.shape[:axis] + aval.shape[axis + 1:], aval.code, aval.weak_type)
+        tracer.aval = with_shape(aval, aval.shape[:axis] + aval.shape[axis + 1:])
         tracer._trace = self
         return tracer
 
@@ -118,10 +118,18 @@ cdef class BatchTrace(Trace):
 
 
 cdef bint uses_axis(Axis axis, Primitive primitive, dict params) except -1:
-    """Whether a primitive refers to the axis by its name, so that its rule applies even without batched operands."""
-    if axis.name is None or primitive.effects is None:
+    """Whether a primitive's rule applies even without batched operands: it refers to the axis by its name, or makes or
+    writes to a reference, which means another thing for a batch than for one.
+    """
+    if primitive.effects is None:
         return False
-    return axis.effect in primitive.effects(**params)
+    for effect in primitive.effects(**params):
+        if type(effect) is NamedAxisEffect:
+            if effect == axis.effect:
+                return True
+        elif getattr(effect, "mutates", False):
+            return True
+    return False
 
 
 cdef Array move_to_front(Array value, Py_ssize_t dim):

@@ -8,8 +8,8 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport PyObject, Py_INCREF, Py_XDECREF
 from libc.math cimport copysign
 
-from cyxla._engine.array cimport Array, ArrayImpl, aval_of, to_array
-from cyxla._engine.aval cimport ShapedArray, shaped_array, with_code
+from cyxla._engine.array cimport Array, ArrayImpl, MutableArray, Value, aval_of, to_array
+from cyxla._engine.aval cimport AbstractRef, ShapedArray, ref_aval, shaped_array, with_code
 from cyxla._engine.caches cimport keep
 from cyxla._engine.dtypes cimport (
     BOOL, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, info,
@@ -51,6 +51,7 @@ def clear_abstract():
 
 register("abstract evaluation", report_abstract, clear_abstract)
 cdef Evaluator eager = NULL
+cdef object eager_on_references = None
 cdef object load_module = None    # imports a module of _core by its name
 cdef object tracer_errors = None  # the exceptions of cyxla.errors, installed by the layer that defines them
 
@@ -73,6 +74,12 @@ def install_loader(load):
     """`load(name)` imports a module of `_core` when it is first needed: "printing", "leaks"."""
     global load_module
     load_module = load
+
+
+def install_references(evaluate):
+    """`evaluate(primitive, args, params)` evaluates a primitive on concrete arrays and references to some."""
+    global eager_on_references
+    eager_on_references = evaluate
 
 
 def all_primitives():
@@ -340,6 +347,8 @@ cdef ShapedArray tangent_aval(ShapedArray aval):
     cdef int code = info[aval.code].tangent
     if code == aval.code:
         return aval
+    if type(aval) is AbstractRef:
+        return ref_aval(tangent_aval((<AbstractRef>aval).inner_aval))
     return shaped_array(aval.shape, code, False)
 
 
@@ -452,6 +461,8 @@ cdef object bind(Primitive primitive, tuple args, dict params):
         return (<Trace><object>trace).process(primitive, args, params)
     for arg in args:
         if not isinstance(arg, ArrayImpl):
+            if isinstance(arg, MutableArray):
+                return eager_on_references(primitive, args, params)
             check_tracer(arg)
             # A tracer of a live trace, used where that trace is not current: another thread, or a callback.
             raise tracer_errors.UnexpectedTracerError(arg)
@@ -503,6 +514,8 @@ cdef inline object distinct(object value):
 
 cdef object reject(Primitive primitive, tuple args, Py_ssize_t position):
     aval = aval_of(args[position])
+    if type(aval) is AbstractRef:
+        reject_reference(primitive, position, aval)
     letters = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex",
                "e": "extended"}
     wanted = ", ".join([letters[k] for k, v in ACCEPTS.items() if primitive.accepts >> <int>(v) & 1])
@@ -516,7 +529,7 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
     cdef bint weak = True
     for i in range(len(args)):
         arg = args[i]
-        aval = (<Array>arg).aval if isinstance(arg, Array) else <ShapedArray?>arg
+        aval = (<Value>arg).aval if isinstance(arg, Value) else <ShapedArray?>arg
         if not primitive.accepts >> info[aval.code].kind & 1:
             reject(primitive, args, i)
         weak = weak and aval.weak_type
@@ -539,18 +552,36 @@ cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)
     return result if result.weak_type == weak else with_code(result, result.code, weak)
 
 
+def reject_references(Primitive primitive, args):
+    """Raises for operands of which at least one is a reference."""
+    for i, arg in enumerate(args):
+        if type(aval_of(arg)) is AbstractRef:
+            reject_reference(primitive, i, aval_of(arg))
+
+
+cdef int reject_reference(Primitive primitive, Py_ssize_t position, ShapedArray aval) except -1:
+    raise TypeError(f"{primitive.name}: operand {position} is a reference of type {aval.str_short()}; operations take "
+                    "what it holds: write ref[...] for all of it")
+
+
 cdef object abstract_eval(Primitive primitive, tuple args, dict params):
+    cdef Py_ssize_t i
     if primitive.kind != GENERAL:
         return elementwise_aval(primitive, args, primitive.kind == COMPARE)
     if primitive.abstract_last is not None and is_last(primitive.abstract_last, args, params):
         return primitive.abstract_last[3]
-    avals = tuple([(<Array>arg).aval if isinstance(arg, Array) else arg for arg in args])
+    avals = tuple([(<Value>arg).aval if isinstance(arg, Value) else arg for arg in args])
     key = params_key(primitive, params)
     try:
         found = primitive.abstract_cache.get((avals, key))
     except TypeError:
         return primitive.abstract(*avals, **params)
     if found is None:
+        if primitive.effects is None:
+            # Operations on references have effects.
+            for i in range(len(avals)):
+                if type(avals[i]) is AbstractRef:
+                    reject_reference(primitive, i, avals[i])
         if primitive.abstract is None:
             raise NotImplementedError(f"{primitive.name} has no rule for abstract evaluation; give it one by "
                                       "def_abstract_eval")
@@ -577,7 +608,7 @@ cdef bint is_last(tuple last, tuple args, dict params) except -1:
         return False
     for i in range(n):
         arg = <object>PyTuple_GET_ITEM(args, i)
-        if PyTuple_GET_ITEM(avals, i) != <PyObject*>((<Array>arg).aval if isinstance(arg, Array) else arg):
+        if PyTuple_GET_ITEM(avals, i) != <PyObject*>((<Value>arg).aval if isinstance(arg, Value) else arg):
             return False
     i = 0
     while PyDict_Next(params, &position, &name, &value):

@@ -50,6 +50,7 @@ cdef class Entry:
     cdef public Tally tally          # of the calls that found it
     cdef public object record        # what it cost, and why it was needed; None: not known
     cdef public object donated       # indices of the flat arguments that are donated
+    cdef public object references    # None, or what calls the program of a function that takes or reads references
     cdef TreeDef in_tree             # the signature, where it has no committed arrays: what a call like the last one is
     cdef tuple avals                 # recognized by
     cdef long epoch

@@ -16,7 +16,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from cyxla._engine.array cimport (
-    Array, ArrayImpl, aval_of, copy_to_device, device_buffer, from_buffer, from_memory, host_pointer, own, to_array,
+    Array, ArrayImpl, MutableArray, Value, aval_of, copy_of, copy_to_device, device_buffer, from_buffer, from_memory,
+    held_value, host_pointer, own, to_array,
 )
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.caches cimport keep
@@ -269,7 +270,31 @@ cdef class Executable:
         return 0
 
     def call(self, arrays):
-        return self.run([to_array(a) for a in arrays])
+        return self.run([<ArrayImpl?>to_array(a) for a in arrays])
+
+
+def call_with_references(Executable executable, list operands, tuple written):
+    """Runs a program on arrays and references.
+
+    It returns the new content of the references at the positions `written`, whose old content it may overwrite, and
+    then its results. Returns the results.
+    """
+    cdef list arrays = list(operands), results
+    cdef Py_ssize_t i, n = len(written)
+    cdef MutableArray ref
+    for i in range(len(arrays)):
+        if isinstance(arrays[i], MutableArray):
+            arrays[i] = held_value(<MutableArray>arrays[i])
+    for position in written:
+        i = position
+        if (<MutableArray>operands[i]).shared_:
+            arrays[i] = copy_of(<ArrayImpl>arrays[i])
+    results = executable.run(arrays)
+    for i in range(n):
+        ref = <MutableArray>operands[<Py_ssize_t>written[i]]
+        ref.value_ = <ArrayImpl?>results[i]
+        ref.shared_ = False
+    return results[n:]
 
 
 cdef inline void* memory_pointer(ArrayImpl array) except NULL:
@@ -291,7 +316,7 @@ cdef object placement(list arrays):
     cdef ArrayImpl array
     cdef object device = None
     for item in arrays:
-        array = <ArrayImpl>item
+        array = <ArrayImpl?>item
         if array.committed_:
             if device is None:
                 device = array.device_
@@ -783,8 +808,8 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
     cdef Entry entry
     cdef object device = None
     for leaf in leaves:
-        if isinstance(leaf, Array):
-            key.append((<Array>leaf).aval)
+        if isinstance(leaf, Value):
+            key.append((<Value>leaf).aval)
             if type(leaf) is ArrayImpl and (<ArrayImpl>leaf).committed_:
                 device = (<ArrayImpl>leaf).device_
         else:
@@ -833,6 +858,10 @@ cdef object call(JitFunction self, tuple args, dict kwargs):
     for i in range(len(leaves)):
         if not isinstance(leaves[i], Array):
             leaves[i] = to_array(leaves[i])
+    if entry.references is not None:
+        entry.references.check_distinct(self, entry, leaves, in_tree, static)
+        if current_trace() is None:
+            return unflatten(entry.out_tree, entry.references.call(self, entry, leaves))
     if current_trace() is not None:
         return unflatten(entry.out_tree, bind_entry(entry, leaves, self.spec))
     if entry.executable is None:

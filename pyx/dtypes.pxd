@@ -10,11 +10,12 @@ cdef enum DType:
     COMPLEX64, COMPLEX128
     FLOAT0
     N_BUILTIN
+    REF = 39           # no dtype: of the abstract values of mutable arrays, which no operation on arrays accepts
     EXTENDED = 40      # extended dtypes (typed PRNG keys) take the codes from here on, in order of registration
     MAX_DTYPES = 64
 
 cdef enum Kind:
-    KIND_BOOL, KIND_SIGNED, KIND_UNSIGNED, KIND_FLOAT, KIND_COMPLEX, KIND_FLOAT0, KIND_EXTENDED
+    KIND_BOOL, KIND_SIGNED, KIND_UNSIGNED, KIND_FLOAT, KIND_COMPLEX, KIND_FLOAT0, KIND_EXTENDED, KIND_REF
 
 cdef struct DTypeInfo:
     int kind            # a Kind

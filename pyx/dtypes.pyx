@@ -94,6 +94,9 @@ cdef int fill_info() except -1:
         row.kind, row.bits, row.itemsize = kind, bits, dtype.itemsize
         row.real = row.canonical = code
         row.tangent = code if kind in (KIND_FLOAT, KIND_COMPLEX) else FLOAT0
+    row = &info[<int> REF]
+    row.kind, row.real, row.canonical, row.tangent = KIND_REF, REF, REF, FLOAT0
+    names[<int> REF] = short_names[<int> REF] = "Ref"
     for wide, narrow in ((INT64, INT32), (UINT64, UINT32), (FLOAT64, FLOAT32), (COMPLEX128, COMPLEX64)):
         info[<int> wide].canonical = narrow
     info[<int> COMPLEX64].real = FLOAT32
@@ -404,6 +407,8 @@ def no_promotion(nodes):
     cdef list found = []
     for node in nodes:
         code = node // 2
+        if info[code].kind == KIND_REF:
+            raise TypeError("an operand is a reference; operations take what it holds: write ref[...] for all of it")
         if info[code].kind >= KIND_FLOAT0:
             raise ValueError(f"dtype={names[code]} is not a valid dtype for type promotion: "
                              "arrays of it can not be mixed with numbers")

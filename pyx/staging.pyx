@@ -2,7 +2,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cyxla._engine.array cimport Array, ArrayImpl, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, MutableArray, to_array
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
@@ -56,7 +56,7 @@ cdef class StagingTrace(Trace):
                 literal.val = value
                 literal.aval = (<ArrayImpl>value).aval
                 return literal
-        else:
+        elif not isinstance(value, MutableArray):
             check_tracer(value)
         found = self.const_vars.get(<Py_ssize_t><void*>value)
         if found is not None:
@@ -134,6 +134,18 @@ cdef class LinearTrace(StagingTrace):
             if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
                 return self.stage(primitive, args, params)
         return bind_on(self.parent, primitive, args, params)
+
+
+def stage_here(Primitive primitive, *args, **params):
+    """Binds a primitive; a linearization under way writes it down even if no operand depends on a tangent.
+
+    For references that will hold tangents: zeros at first, but not for ever.
+    """
+    cdef Trace trace = current_trace()
+    args = tuple([to_array(a) for a in args])
+    if type(trace) is LinearTrace:
+        return (<LinearTrace>trace).stage(primitive, args, params)
+    return bind_on(trace, primitive, args, params)
 
 
 cdef inline StagingTracer new_tracer(StagingTrace trace, ShapedArray aval):

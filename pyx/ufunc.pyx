@@ -9,7 +9,7 @@ from cyxla._engine.config cimport config_epoch
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, canonicalize_code, code_dtype, dtype_code,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, KIND_REF, canonicalize_code, code_dtype, dtype_code,
     info,
     promote, promotion_error,
 )
@@ -156,6 +156,8 @@ cdef object arithmetic_error(int node_a, int node_b):
     """Raises the error for two operands of arithmetic that `promote` does not join."""
     cdef int node
     for node in (node_a, node_b):
+        if info[node >> 1].kind == KIND_REF:
+            break
         if info[node >> 1].kind >= KIND_FLOAT0:
             dtype = "float0" if info[node >> 1].kind == KIND_FLOAT0 else code_dtype(node >> 1)
             raise TypeError(f"there is no arithmetic with elements of dtype {dtype}: neither keys nor the float0 "

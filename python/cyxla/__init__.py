@@ -73,8 +73,10 @@ _LATER = {
     "_transform.shapes": "eval_shape make_jaxpr ShapeDtypeStruct",
     "_transform.transfer": "block_until_ready copy_to_host_async device_get device_put",
     "_transform.vmap": "vmap",
+    "ref": "Ref empty_ref free_ref freeze new_ref",
 }
 _MODULES = (
+    "ad",
     "ad_checkpoint",
     "api_util",
     "core",
@@ -89,6 +91,7 @@ _MODULES = (
     "nn",
     "ops",
     "random",
+    "ref",
     "scipy",
     "sharding",
     "stages",

@@ -4,6 +4,8 @@ import enum
 
 import numpy as np
 
+from cyxla._core.indices import text
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 WIDTH = 80
@@ -69,6 +71,7 @@ class Printer:
 
     def __init__(self):
         self.names = Names()
+        self.depth = 0  # of jaxprs in equations
 
     # -- atoms and parameters
 
@@ -119,6 +122,13 @@ class Printer:
         """A jaxpr inside an equation. That of a jit call shares the names of operands and results."""
         if jaxpr in self.names.jaxprs:
             return [prefix + self.names.jaxprs[jaxpr]]
+        self.depth += 1
+        try:
+            return self.inner(eqn, jaxpr, indent, prefix)
+        finally:
+            self.depth -= 1
+
+    def inner(self, eqn, jaxpr, indent, prefix):
         if eqn.primitive.name != "jit" or len(jaxpr.invars) != len(eqn.invars):
             return self.jaxpr(jaxpr, indent, prefix)
         outer = self.names.variables
@@ -141,6 +151,9 @@ class Printer:
 
     def eqn(self, eqn, used, indent):
         """The lines of one equation."""
+        reference = REFERENCE_FORMS.get(eqn.primitive.name)
+        if reference is not None and eqn.invars and type(eqn.invars[0].aval) is AbstractRef:
+            return [reference(self, eqn, used)]
         for v in eqn.outvars:
             if used is not None and v not in used:
                 self.names.variables[v] = "_"
@@ -208,6 +221,34 @@ class Printer:
             for inner, name, called in found
             if len(inner.eqns) > MAX_NESTED or (called and counts[inner] > 1)
         ]
+
+
+def _index(printer, eqn, arrays):
+    names = [str(np.asarray(a.val).item()) if type(a) is Literal else printer.atom(a) for a in arrays]
+    ref = eqn.invars[0]
+    shown = text(ref.aval.shape, eqn.params["index"], [a.aval.shape for a in arrays], names)
+    return f"{printer.atom(ref)}{shown}"
+
+
+def _read(printer, eqn, used):
+    return f"{printer.names.typed(eqn.outvars[0])} <- {_index(printer, eqn, eqn.invars[1:])}"
+
+
+def _swap(printer, eqn, used):
+    place = _index(printer, eqn, eqn.invars[2:])
+    if used is not None and eqn.outvars[0] not in used and not printer.depth:
+        return f"{place} <- {printer.atom(eqn.invars[1])}"
+    # The old content comes out.
+    old = printer.names.typed(eqn.outvars[0])
+    return f"{old}, {place} <- {place}, {printer.atom(eqn.invars[1])}"
+
+
+def _accumulate(printer, eqn, used):
+    return f"{_index(printer, eqn, eqn.invars[2:])} += {printer.atom(eqn.invars[1])}"
+
+
+# Operations on references are shown as what they do.
+REFERENCE_FORMS = {"get": _read, "swap": _swap, "addupdate": _accumulate}
 
 
 def plain(jaxpr):

@@ -49,6 +49,7 @@ class Entry:
     record: Any
     lifted: ClosedJaxpr | None
     donated: Any
+    references: Any
     def __init__(self, closed: ClosedJaxpr, out_tree: TreeDef, name: str) -> None: ...
     @property
     def closed(self) -> ClosedJaxpr: ...
@@ -56,6 +57,8 @@ class Entry:
     def out_tree(self) -> TreeDef: ...
     @property
     def name(self) -> str: ...
+
+def call_with_references(executable: Executable, operands: list[Any], written: tuple[int, ...]) -> list[Any]: ...
 
 class JitFunction:
     __wrapped__: Callable[..., Any]

@@ -3,7 +3,7 @@ from typing import Any, final
 
 from cyxla._engine.array import Array
 from cyxla._engine.aval import ShapedArray
-from cyxla._engine.core import Jaxpr, Trace, Tracer, Var
+from cyxla._engine.core import Jaxpr, Primitive, Trace, Tracer, Var
 
 @final
 class StagingTracer(Tracer): ...
@@ -23,6 +23,7 @@ def trace_flat(
 def trace_unknown(
     fun: Callable[[list[Array]], Iterable[Any]], avals: Iterable[ShapedArray]
 ) -> tuple[Jaxpr, list[Array], list[Array | None]]: ...
+def stage_here(primitive: Primitive, *args: Any, **params: Any) -> Any: ...
 def dce_jaxpr(
     jaxpr: Jaxpr, used_outputs: Sequence[bool], instantiate: bool | Sequence[bool] = False
 ) -> tuple[Jaxpr, list[bool]]: ...

@@ -40,6 +40,11 @@ def copy_to_device(buffer, device):
     return buffers.copy_to_device(buffer, device)
 
 
+def copy_buffer(buffer, device):
+    """The same contents in memory of their own."""
+    return buffers.copy_to_device(buffer, device, always=True)
+
+
 class Shard:
     """The part of an array that is on one device; `data` is it as an array."""
 

@@ -6,6 +6,7 @@ import types
 import weakref
 
 from cyxla._engine.array import is_arraylike
+from cyxla._transform.references import check_no_reference
 from cyxla.tree_util import keystr, tree_flatten_with_path
 
 
@@ -82,12 +83,17 @@ class DebugInfo:
             return f"the value was computed {where}"
 
 
+def _result_path(leaf, out):
+    paths = [keystr(path) for path, value in tree_flatten_with_path(out)[0] if value is leaf]
+    return f" at result{paths[0]}" if paths and paths[0] else ""
+
+
 def check_result(leaf, out, name):
     """Raises the TypeError for a result that is not an array."""
-    if not is_arraylike(leaf):
-        paths = [keystr(path) for path, value in tree_flatten_with_path(out)[0] if value is leaf]
-        where = f" at result{paths[0]}" if paths and paths[0] else ""
+    if is_arraylike(leaf):
+        check_no_reference(leaf, name, lambda: _result_path(leaf, out))
+    else:
         raise TypeError(
-            f"{name} returned {leaf!r:.200} of type {type(leaf)}{where}: a transformed function returns arrays, "
-            "numbers, and containers of them"
+            f"{name} returned {leaf!r:.200} of type {type(leaf)}{_result_path(leaf, out)}: a transformed function "
+            "returns arrays, numbers, and containers of them"
         )

@@ -17,7 +17,9 @@ from cyxla._transform.checkpoint_policies import split_by_policy
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
+    hoist,
     jvp_jaxpr,
+    keep,
     linearize_jaxpr,
     move_batch_axis,
     spread,
@@ -25,6 +27,7 @@ from cyxla._transform.jaxprs import (
     transpose_jaxpr,
 )
 from cyxla._transform.jit import jit_p, resolve_names
+from cyxla._transform.references import batch_by_values, batches_elsewhere, is_reference
 from cyxla._transform.remembered import remembered
 
 
@@ -36,6 +39,11 @@ def _jvp(primals, tangents, *, jaxpr, **params):
 
 
 def _linearize(primals, tangents, *, jaxpr, prevent_cse, policy, **params):
+    if any(map(is_reference, primals)):
+        raise ValueError(
+            "a function under checkpoint uses a reference from outside and is being differentiated: it would be read "
+            "and written a second time, for the backward pass. Make the reference inside, or read it before the call"
+        )
     nonzeros = tuple(type(t) is not Zero for t in tangents)
     n, kept = len(jaxpr.out_avals), 0
     again = jaxpr
@@ -53,6 +61,8 @@ def _linearize(primals, tangents, *, jaxpr, prevent_cse, policy, **params):
 
 
 def _batch(axis, args, dims, *, jaxpr, **params):
+    if batches_elsewhere(args, dims):
+        return batch_by_values(remat_p, axis, args, dims, {"jaxpr": jaxpr, **params})
     args, batched = batch_arguments(args, dims)
     closed, out_batched = batch_jaxpr(jaxpr, axis, batched)
     return remat_p.bind(*args, jaxpr=closed, **params), [0 if b else None for b in out_batched]
@@ -62,7 +72,8 @@ def _transpose(cotangents, *args, jaxpr, **params):
     linear = [is_undefined_primal(a) for a in args]
     transposed, nonzeros = transpose_jaxpr(jaxpr, linear, [type(ct) is not Zero for ct in cotangents])
     known = [a for a in args if not is_undefined_primal(a)]
-    outs = remat_p.bind(*known, *[ct for ct in cotangents if type(ct) is not Zero], jaxpr=transposed, **params)
+    transposed, outer = hoist(transposed)
+    outs = remat_p.bind(*outer, *known, *[ct for ct in cotangents if type(ct) is not Zero], jaxpr=transposed, **params)
     found = iter(spread(outs, nonzeros))
     return [next(found) if is_linear else None for is_linear in linear]
 
@@ -135,7 +146,10 @@ def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse):
     ct_nonzeros = tuple(type(ct) is not Zero for ct in cotangents)
     program, present = _transposed_program(jaxpr, nonzeros, ct_nonzeros)
     active = [ct for ct in cotangents if type(ct) is not Zero]
-    found = remat_p.bind(*args[:n], *active, jaxpr=program, prevent_cse=prevent_cse, differentiated=True, policy=None)
+    program, outer = hoist(program)
+    found = remat_p.bind(
+        *outer, *args[:n], *active, jaxpr=program, prevent_cse=prevent_cse, differentiated=True, policy=None
+    )
     return [None] * n + spread(found, present)
 
 
@@ -157,7 +171,7 @@ def _transposed_program(jaxpr, nonzeros, ct_nonzeros):
         closed = trace_to_jaxpr(program, jaxpr.in_avals + transposed.in_avals[n_residuals:])
         # Results that only the next layer needed are not computed again.
         needed, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), True)
-        found = jaxpr.derived[key] = ClosedJaxpr(needed, closed.consts), present
+        found = keep(jaxpr.derived, key, (ClosedJaxpr(needed, closed.consts), present), closed)
     return found
 
 

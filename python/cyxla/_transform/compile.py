@@ -15,6 +15,16 @@ from cyxla._transform.effects import is_ordered
 logger = logging.getLogger("cyxla")
 
 
+_has_references = None  # whether effects are of references
+_without_references = None  # (closed jaxpr) -> the same without the references that it makes
+
+
+def install_discharge(has_references, without_references):
+    """What replaces references by values before a program is lowered."""
+    global _has_references, _without_references
+    _has_references, _without_references = has_references, without_references
+
+
 class Program:
     """A lowered program: its StableHLO text and what is needed to compile and call it."""
 
@@ -37,6 +47,9 @@ class Program:
         """`record` is where it is noted what the program costs."""
         start = time.perf_counter()
         jaxpr = closed.jaxpr
+        if jaxpr.effects and _has_references(jaxpr.effects):
+            closed = _without_references(closed)
+            jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
         self.kept = None if all(used) else tuple(i for i, u in enumerate(used) if u)
         live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}

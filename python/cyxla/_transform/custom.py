@@ -9,6 +9,7 @@ import inspect
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import instantiate_zeros
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.batching import batch_flat
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import (
@@ -28,6 +29,7 @@ from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis
+from cyxla._transform.references import is_reference
 
 
 def bind_arguments(fun, args, kwargs):
@@ -381,6 +383,8 @@ def _custom_vjp_linearize(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts
                 "pass the value as an argument"
             )
     primals, tangents = primals[num_consts:], tangents[num_consts:]
+    # References are passed along, for the rules to read and write; they have no cotangents.
+    tangents = [Zero(t.aval) if is_reference(p) else t for p, t in zip(primals, tangents)]
     active = [type(t) is not Zero for t in tangents]
     outs, residuals, bwd_of = fwd(primals, active)
     out_avals = tuple(aval_to_tangent(o.aval) for o in outs)
@@ -446,6 +450,8 @@ custom_lin_p = Primitive(
     batch_needs_axis=True,
     lower=_custom_lin_lower,
     multiple_results=True,
+    # None; that it has a rule for them lets it take references.
+    effects=lambda **params: frozenset(),
 )
 
 
@@ -639,7 +645,12 @@ class custom_vjp(_CustomFunction):
         checked = []
         for ct, aval in zip(flat, in_avals):
             wanted = aval_to_tangent(aval)
-            if ct is None or isinstance(ct, (SymbolicZero, Zero)) or wanted.dtype == float0:
+            if (
+                type(aval) is AbstractRef
+                or ct is None
+                or isinstance(ct, (SymbolicZero, Zero))
+                or wanted.dtype == float0
+            ):
                 checked.append(None)
                 continue
             if getattr(ct, "dtype", None) == float0:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cyxla._engine.array import Array, ArrayImpl, asarray, is_arraylike, literal, typeof, with_aval
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent, check_not_forbidden
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
@@ -13,8 +14,9 @@ from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
+from cyxla._transform.references import is_reference
 from cyxla._transform.shapes import abstract
-from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
+from cyxla.tree_util import Partial, keystr, register_pytree_node, tree_flatten_with_path
 
 KINDS = ("bool", "int", "int", "float", "complex", "float0", "extended")
 
@@ -213,9 +215,7 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     flat = Flattened(fun, in_tree, has_aux)
     results, pull = _vjp_flat(flat, leaves)
     results, aux = flat.split(results)
-    function = Partial(
-        _Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun)
-    )
+    function = VJP(_Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun))
     value = tree_unflatten(flat.out_tree, results), function
     return (*value, aux) if has_aux else value
 
@@ -231,6 +231,87 @@ def _vjp_flat(flat, leaves):
         return [next(found) if a else None for a in active]
 
     return results, pull
+
+
+class DontWant:
+    """Given to `with_refs` for an argument whose gradient nobody wants."""
+
+    def __repr__(self):
+        return "DontWant()"
+
+
+class DidntWant:
+    """What a pullback returns for such an argument."""
+
+    def __repr__(self):
+        return "DidntWant()"
+
+
+class GradValue:
+    """Given to `with_refs` for an argument whose gradient is to be returned."""
+
+    def __repr__(self):
+        return "GradValue()"
+
+
+class GradRef:
+    """What a pullback returns for an argument whose gradient it added to a reference."""
+
+    def __repr__(self):
+        return "GradRef()"
+
+
+class VJP(Partial):
+    """The function from cotangents to gradients that `vjp` returns."""
+
+    def with_refs(self, *refs):
+        """The same function, which adds gradients to references instead of returning them.
+
+        For each array of the differentiated arguments there is a reference of its shape and dtype, `ad.DontWant()`, or
+        anything else where the gradient is to be returned. Raises TypeError where the structures differ.
+
+        >>> import cyxla
+        >>> y, pullback = cyxla.vjp(lambda x: x * 3.0, 2.0)
+        >>> total = cyxla.new_ref(0.5)
+        >>> pullback.with_refs(total)(1.0)
+        (GradRef(),)
+        >>> total
+        Ref(3.5, dtype=float32, weak_type=True)
+        """
+        pullback = self.func
+        leaves, tree = tree_flatten(refs)
+        if tree != pullback.in_tree:
+            raise TypeError(
+                f"with_refs takes one reference for each differentiated array, in the structure {pullback.in_tree} of "
+                f"the arguments; got {tree}. cyxla.ad.GradValue() stands for a gradient to return"
+            )
+
+        def accumulate(cotangents):
+            found = pullback.gradients(cotangents)
+            return tree_unflatten(pullback.in_tree, [_deliver(*each) for each in zip(leaves, found, pullback.in_avals)])
+
+        return Partial(accumulate)
+
+
+register_pytree_node(
+    VJP,
+    lambda vjp: ((vjp.args, vjp.keywords), vjp.func),
+    lambda func, children: VJP(func, *children[0], **children[1]),
+)
+
+
+for _answer in (GradRef, DidntWant):
+    # Without leaves, so that transformed functions can return them.
+    register_pytree_node(_answer, lambda answer: ((), None), lambda _, children, _answer=_answer: _answer())
+
+
+def _deliver(place, gradient, aval):
+    """Puts a gradient where the user wants it; what is returned instead."""
+    if is_reference(place):
+        if gradient is not None:
+            operations.lax.refs.reference.add(place, None, gradient, "with_refs")
+        return GradRef()
+    return DidntWant() if isinstance(place, DontWant) else materialize(gradient, aval)
 
 
 class _Pullback:
@@ -252,6 +333,11 @@ class _Pullback:
 
     @api_boundary
     def __call__(self, cotangents):
+        results = self.gradients(cotangents)
+        return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
+
+    def gradients(self, cotangents):
+        """The flat gradients, None where zero."""
         leaves, tree = tree_flatten(cotangents)
         if tree != self.out_tree:
             raise ValueError(
@@ -274,12 +360,13 @@ class _Pullback:
                 flat.append(None)
                 continue
             flat.append(asarray(leaf))
-        results = self.pull(flat)
-        return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
+        return self.pull(flat)
 
 
 def materialize(ct, aval):
     """A cotangent as the user sees it: zeros where there is none, of dtype float0 for integers."""
+    if type(aval) is AbstractRef:
+        aval = aval.inner_aval
     if ct is not None:
         return weaken(ct) if aval.weak_type and not ct.weak_type else ct
     tangent = aval_to_tangent(aval)
@@ -392,7 +479,7 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
         selected = tuple(args[n] for n in numbers)
         leaves, tree = tree_flatten(selected)
         for i, leaf in enumerate(leaves):
-            if not is_arraylike(leaf) or not _is_inexact(leaf) or holomorphic:
+            if not is_arraylike(leaf) or not _is_inexact(leaf) or holomorphic or is_reference(leaf):
                 _check_grad_leaf(selected, i, leaf, holomorphic, allow_int, argnums)
         arrays = [asarray(leaf) for leaf in leaves]
 
@@ -425,6 +512,11 @@ def _is_inexact(leaf):
 
 def _check_grad_leaf(selected, index, leaf, holomorphic, allow_int, argnums):
     path = keystr(tree_flatten_with_path(selected)[0][index][0][1:])
+    if is_reference(leaf):
+        raise TypeError(
+            f"grad differentiates with respect to arrays, not with respect to the reference at argument{path} "
+            f"(argnums={argnums}): pass what it holds, ref[...]"
+        )
     where = f"argument{path} (argnums={argnums})"
     if not is_arraylike(leaf):
         raise TypeError(

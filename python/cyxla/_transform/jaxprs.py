@@ -5,6 +5,7 @@ Each result is kept with the jaxpr it came from (`ClosedJaxpr.derived`), so it i
 
 from typing import NamedTuple
 
+from cyxla._engine.array import ArrayImpl
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Tracer, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr
@@ -24,6 +25,33 @@ def lift_constants(closed):
         return closed, []
     lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
     return ClosedJaxpr(lifted, []), closed.consts
+
+
+def hoist(closed):
+    """The jaxpr with those constants as leading arguments that are no concrete arrays, and these constants.
+
+    They come from rules of the user's that close over references, or over values of a transformation under way.
+    """
+    outer = [not isinstance(c, ArrayImpl) for c in closed.consts]
+    if not any(outer):
+        return closed, []
+    found = closed.derived.get("hoist")
+    if found is not None:
+        return found
+    jaxpr = closed.jaxpr
+    moved = [v for v, o in zip(jaxpr.constvars, outer) if o]
+    kept = [v for v, o in zip(jaxpr.constvars, outer) if not o]
+    lifted = Jaxpr(kept, moved + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
+    consts = [c for c, o in zip(closed.consts, outer) if not o]
+    result = closed.derived["hoist"] = ClosedJaxpr(lifted, consts), [c for c, o in zip(closed.consts, outer) if o]
+    return result
+
+
+def keep(table, key, value, *jaxprs):
+    """Remembers what was derived of a jaxpr, unless some of it belongs to a transformation under way; returns it."""
+    if not any(isinstance(c, Tracer) for closed in jaxprs for c in closed.consts):
+        table[key] = value
+    return value
 
 
 def _evaluate(closed):
@@ -166,8 +194,8 @@ def transpose_jaxpr(closed, linear, ct_nonzeros):
         return [ct for ct in results if ct is not None]
 
     ct_avals = [aval_to_tangent(a) for a, nonzero in zip(closed.out_avals, ct_nonzeros) if nonzero]
-    result = closed.derived[key] = trace_to_jaxpr(transposed, known_avals + ct_avals), tuple(nonzero_out)
-    return result
+    result = trace_to_jaxpr(transposed, known_avals + ct_avals), tuple(nonzero_out)
+    return keep(closed.derived, key, result, result[0])
 
 
 def batch_jaxpr(closed, axis, batched, instantiate=False):
@@ -231,7 +259,9 @@ __all__ = [
     "Linearized",
     "batch_arguments",
     "batch_jaxpr",
+    "hoist",
     "jvp_jaxpr",
+    "keep",
     "lift_constants",
     "linearize_jaxpr",
     "move_batch_axis",

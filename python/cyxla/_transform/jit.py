@@ -14,12 +14,13 @@ from cyxla._engine.core import Primitive, Tracer, Zero, is_undefined_primal
 from cyxla._engine.dispatch import Entry, JitFunction
 from cyxla._engine.pytree import tree_flatten
 from cyxla._engine.staging import trace_flat
-from cyxla._transform import caches, records, sameness, stages
+from cyxla._transform import caches, records, references, sameness, stages
 from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
 from cyxla._transform.compile import Program, log_compile
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
+    hoist,
     jvp_jaxpr,
     linearize_jaxpr,
     spread,
@@ -60,7 +61,7 @@ def _linearize(primals, tangents, *, jaxpr, **params):
     outs = jit_p.bind(*primals, jaxpr=split.primal, **params)
     active = [t for t in tangents if type(t) is not Zero]
     out_tangents = []
-    if any(split.out_nonzeros):
+    if any(split.out_nonzeros) or split.linear.effects:
         out_tangents = jit_p.bind(*split.residuals(primals, outs), *active, jaxpr=split.linear, **params)
     return outs[: split.num_outs], spread(out_tangents, split.out_nonzeros)
 
@@ -70,11 +71,14 @@ def _transpose(cotangents, *args, jaxpr, **params):
     transposed, nonzeros = transpose_jaxpr(jaxpr, linear, [type(ct) is not Zero for ct in cotangents])
     known = [a for a in args if not is_undefined_primal(a)]
     active = [ct for ct in cotangents if type(ct) is not Zero]
-    outs = iter(spread(jit_p.bind(*known, *active, jaxpr=transposed, **_without_donation(params)), nonzeros))
+    transposed, outer = hoist(transposed)
+    outs = iter(spread(jit_p.bind(*outer, *known, *active, jaxpr=transposed, **_without_donation(params)), nonzeros))
     return [next(outs) if is_linear else None for is_linear in linear]
 
 
 def _batch(axis, args, dims, *, jaxpr, **params):
+    if references.batches_elsewhere(args, dims):
+        return references.batch_by_values(jit_p, axis, args, dims, {"jaxpr": jaxpr, **params})
     args, batched = batch_arguments(args, dims)
     batched_jaxpr, out_batched = batch_jaxpr(jaxpr, axis, batched)
     outs = jit_p.bind(*args, jaxpr=batched_jaxpr, **_without_donation(params))
@@ -264,7 +268,9 @@ class JitSpec:
         dispatch.count("traces", 1)
         dispatch.count("trace_s", seconds)
         log_compile("Traced %s for jit in %.6f s", self.name, seconds)
-        return Entry(stages.ClosedJaxpr(jaxpr, consts), out_tree, self.name)
+        entry = Entry(stages.ClosedJaxpr(jaxpr, consts), out_tree, self.name)
+        entry.references = references.of_entry(entry.closed)
+        return entry
 
     def donated(self, in_tree, static):
         """Indices of the leaves of donated arguments."""
@@ -297,6 +303,8 @@ class JitSpec:
         )
 
     def program(self, entry):
+        if entry.references is not None:
+            return entry.references.lower(self, entry)
         return Program(
             entry.closed, self.name, donated=entry.donated, keep_unused=self.keep_unused, record=entry.record
         )

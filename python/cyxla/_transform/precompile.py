@@ -34,7 +34,9 @@ class _Job:
         )
         for entry in self.entries:
             # A call in another thread may have been faster; what it compiled may be running.
-            if entry.executable is None:
+            if entry.references is not None:
+                entry.references.executables.setdefault(self.target if self.committed else None, executable)
+            elif entry.executable is None:
                 entry.executable = executable
 
 

@@ -202,12 +202,15 @@ class Compiled(Stage):
                     f"type {leaf.aval.str_short()} as argument {i}. Transform the jitted function instead."
                 )
             got = typeof(leaf)
-            if got.shape != aval.shape or got.dtype != aval.dtype:
+            if type(got) is not type(aval) or got.shape != aval.shape or got.dtype != aval.dtype:
                 raise TypeError(
                     f"{self._spec.name} was compiled for {aval.str_short()} as argument {i}, and called with "
                     f"{got.str_short()}: convert the argument, or lower and compile again for the new type"
                 )
-        outs = self._executable.call(leaves)
+        if self._entry.references is not None:
+            outs = self._entry.references.run(self._executable, [asarray(leaf) for leaf in leaves])
+        else:
+            outs = self._executable.call(leaves)
         return tree_unflatten(self._entry.out_tree, outs)
 
     call = __call__

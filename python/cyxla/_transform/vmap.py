@@ -12,6 +12,7 @@ from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import argument_path, function_name
 from cyxla._transform.jaxprs import move_batch_axis
+from cyxla._transform.references import is_reference
 from cyxla.tree_util import broadcast_prefix
 
 
@@ -139,6 +140,14 @@ def vmap(fun, in_axes=0, out_axes=0, axis_name=None, axis_size=None, spmd_axis_n
                     raise ValueError(
                         f"vmap: a result of {function_name(fun)} of type {out.aval.str_short()} depends on a mapped "
                         "argument, but its entry in out_axes is None; give it an axis"
+                    )
+                results.append(out)
+                continue
+            if is_reference(out):
+                if dim is None or axis % out.ndim != dim:
+                    raise ValueError(
+                        f"vmap: a result of {function_name(fun)} is a reference of type {out.aval.str_short()}, whose "
+                        f"batch axis is {dim} and cannot be moved to {axis}"
                     )
                 results.append(out)
                 continue

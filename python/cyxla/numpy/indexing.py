@@ -15,6 +15,7 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import Array, ArrayImpl, array_from_host, asarray, install, install_operator
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.core import get_trace
 from cyxla._engine.dtypes import code_dtype, promote_nodes
 from cyxla._engine.host import getitem, install_indexing, overwrite, static_key
@@ -22,6 +23,7 @@ from cyxla._runtime import backend
 from cyxla.lax._util import kind_of, scalar, short
 from cyxla.lax.convert import convert
 from cyxla.lax.gather_scatter import CLIP, FILL_OR_DROP, PROMISE_IN_BOUNDS, GatherScatterMode
+from cyxla.lax.refs import reference
 from cyxla.numpy.index_plans import (
     INT32,
     DynamicPlan,
@@ -123,6 +125,8 @@ def read(x, index) -> Array:
     Raises IndexError for too many indices, TypeError for an index that is no integer, boolean, slice, None or Ellipsis,
     NonConcreteBooleanIndexError for a traced boolean mask: the shape of the result would depend on its values.
     """
+    if type(x.aval) is AbstractRef:
+        return reference.get(x, index)
     key = static_key(index)
     if key is None:
         return take(x, index)
@@ -504,4 +508,11 @@ class IndexUpdateRef:
 
 install_indexing(read, static_plan)
 install_operator("getitem", getitem)
-install("at", property(IndexUpdateHelper, doc="Updates at an index: ``x.at[index].set(values)`` and the like."))
+
+
+def _at(x):
+    # A tracer of a reference is indexed like the reference.
+    return reference.views(x) if type(x.aval) is AbstractRef else IndexUpdateHelper(x)
+
+
+install("at", property(_at, doc="Updates at an index: ``x.at[index].set(values)`` and the like."))

@@ -3,6 +3,7 @@
 import time
 
 from cyxla._engine.array import asarray, is_arraylike, literal
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var, Zero
 from cyxla._engine.dtypes import dtype_code
@@ -11,6 +12,7 @@ from cyxla._engine.staging import trace_flat
 from cyxla._transform import records
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.compile import Program
+from cyxla._transform.references import check_distinct, check_no_reference
 from cyxla._transform.remembered import remembered
 
 
@@ -49,6 +51,7 @@ def _trace(fun, in_tree, avals, api):
                     f"{name}, called by {api}, returned {leaf!r:.200} of type {type(leaf).__name__}: return arrays, "
                     "numbers, and containers of them"
                 )
+            check_no_reference(leaf, name, lambda: f", called by {api}")
         return outs
 
     call_tree = tree_structure((tree_unflatten(in_tree, avals), {}))
@@ -92,6 +95,12 @@ def scalar(value, dtype, weak=False):
 
 def is_zero(tangent):
     return type(tangent) is Zero
+
+
+def check_references(leaves, consts, fun, api):
+    """Raises where one reference is an operand twice, or is also closed over."""
+    if any(type(x.aval) is AbstractRef for x in leaves):
+        check_distinct(leaves, consts, function_name(fun), api, lambda i: f"operand {i}")
 
 
 def to_arrays(leaves, api):

@@ -18,8 +18,19 @@ from cyxla._engine.core import (
 )
 from cyxla._engine.lowering import TOKEN, is_ordered
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, linearize_jaxpr, spread, trace_to_jaxpr
+from cyxla._transform.jaxprs import (
+    batch_arguments,
+    batch_jaxpr,
+    hoist,
+    jvp_jaxpr,
+    keep,
+    linearize_jaxpr,
+    spread,
+    trace_to_jaxpr,
+)
+from cyxla._transform.references import batch_by_values, batches_elsewhere, is_reference
 from cyxla.lax.control_flow.common import (
+    check_references,
     eager_impl,
     is_zero,
     same_type,
@@ -56,7 +67,7 @@ def _linearize(primals, tangents, *, branches, **params):
     residuals = outs[n_outs:] + [operands[i] for i in shared]
     active = [t for t in tangents[1:] if not is_zero(t)]
     out_tangents = []
-    if any(wanted):
+    if any(wanted) or any(branch.effects for branch in linear_branches):
         out_tangents = cond_p.bind(index, *residuals, *active, branches=linear_branches, **params)
     return outs[:n_outs], spread(out_tangents, wanted)
 
@@ -143,9 +154,11 @@ def _transpose(cotangents, index, *operands, branches, **params):
     key = ("transpose cond", branches, tuple(linear), ct_nonzero)
     found = branches[0].derived.get(key)
     if found is None:
-        found = branches[0].derived[key] = tuple(_transpose_branch(b, linear, ct_nonzero) for b in branches)
+        found = tuple(_transpose_branch(b, linear, ct_nonzero) for b in branches)
+        keep(branches[0].derived, key, found, *found)
     cts = [ct for ct in cotangents if not is_zero(ct)]
-    outs = iter(cond_p.bind(index, *known, *cts, branches=found, **params))
+    outer, found = _share_constants([hoist(b) for b in found])
+    outs = iter(cond_p.bind(index, *outer, *known, *cts, branches=tuple(found), **params))
     return [None] + [next(outs) if is_linear else None for is_linear in linear]
 
 
@@ -169,6 +182,8 @@ def _transpose_branch(branch, linear, ct_nonzero):
 def _batch(axis, args, dims, *, branches, **params):
     index, *operands = args
     index_dim, *operand_dims = dims
+    if batches_elsewhere(args, dims) or (index_dim is not None and any(map(is_reference, operands))):
+        return batch_by_values(cond_p, axis, args, dims, {"branches": branches, **params})
     operands, batched = batch_arguments(operands, operand_dims)
     n_outs = len(branches[0].out_avals)
     if index_dim is None:
@@ -328,16 +343,23 @@ def conditional(index, functions, operands, api, **params):
                 f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of the same structure; they "
                 f"return {out_tree} and {tree}"
             )
-    # Each branch takes the constants of all.
-    consts = [c for _, mine, _ in traced for c in mine]
-    const_avals = [asarray(c).aval for c in consts]
-    branches, start = [], 0
-    for closed, mine, _ in traced:
-        branches.append(_with_all_constants(closed, start, len(mine), tuple(const_avals)))
-        start += len(mine)
+    for function, (_, mine, _) in zip(functions, traced):
+        check_references(leaves, mine, function, api)
+    consts, branches = _share_constants([(closed, mine) for closed, mine, _ in traced])
     _check_types(branches, api)
     outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches), **params)
     return tree_unflatten(out_tree, outs)
+
+
+def _share_constants(lifted):
+    """The constants of all branches, and the branches as jaxprs that take all of them ahead of their operands."""
+    consts = [c for _, mine in lifted for c in mine]
+    const_avals = tuple(asarray(c).aval for c in consts)
+    branches, start = [], 0
+    for closed, mine in lifted:
+        branches.append(_with_all_constants(closed, start, len(mine), const_avals))
+        start += len(mine)
+    return _merge_references(consts, branches) if any(map(is_reference, consts)) else (consts, branches)
 
 
 def _with_all_constants(closed, start, n, const_avals):
@@ -352,8 +374,33 @@ def _with_all_constants(closed, start, n, const_avals):
         before = [Var(a) for a in const_avals[:start]]
         after = [Var(a) for a in const_avals[start + n :]]
         invars = before + jaxpr.invars[:n] + after + jaxpr.invars[n:]
-        found = closed.derived[key] = ClosedJaxpr(Jaxpr([], invars, jaxpr.outvars, jaxpr.eqns), [])
+        found = closed.derived[key] = ClosedJaxpr(
+            Jaxpr(jaxpr.constvars, invars, jaxpr.outvars, jaxpr.eqns), closed.consts
+        )
     return found
+
+
+def _merge_references(consts, branches):
+    """The constants with a reference that several branches close over once only, and branches that take these."""
+    merged = list({id(c): c for c in consts}.values())
+    if len(merged) == len(consts):
+        return consts, branches
+    places = [next(i for i, m in enumerate(merged) if m is c) for c in consts]
+    n = len(consts)
+    changed = []
+    for branch in branches:
+        key = ("merged constants", tuple(places))
+        found = branch.derived.get(key)
+        if found is None:
+
+            def call(args, branch=branch):
+                operands = [args[i] for i in places] + args[len(merged) :]
+                return eval_jaxpr(branch.jaxpr, branch.consts, operands)
+
+            avals = [c.aval for c in merged] + branch.in_avals[n:]
+            found = branch.derived[key] = trace_to_jaxpr(call, avals)
+        changed.append(found)
+    return merged, changed
 
 
 def _names(api, number):

@@ -10,8 +10,10 @@ from cyxla._engine.core import Primitive, eval_jaxpr
 from cyxla._engine.lowering import TOKEN, is_ordered
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
+from cyxla._transform.references import batch_by_values, is_reference, linearize_by_values
 from cyxla.lax._util import scalar_like
 from cyxla.lax.control_flow.common import (
+    check_references,
     describe_mismatch,
     eager_impl,
     is_zero,
@@ -37,6 +39,10 @@ def _carry_tangents(body_jaxpr, const_nonzeros, carry_nonzeros):
 
 
 def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+    if any(map(is_reference, primals)):
+        options = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
+        options |= {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
+        return linearize_by_values(while_p, primals, tangents, options)
     cond_consts, body_consts, init = split_list(primals, cond_nconsts, body_nconsts)
     _, body_dots, init_dots = split_list(tangents, cond_nconsts, body_nconsts)
     const_nonzeros = [not is_zero(t) for t in body_dots]
@@ -82,6 +88,8 @@ def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconst
 def _linearize(primals, tangents, **params):
     # How often the loop runs is not known beforehand, so its intermediate values cannot be kept: the linear program
     # runs the loop again, in forward mode. It has no transpose.
+    if any(map(is_reference, primals)):
+        return linearize_by_values(while_p, primals, tangents, params)
     outs = while_p.bind(*primals, **params)
     _, out_tangents = _jvp(primals, tangents, **params)
     return outs, out_tangents
@@ -96,6 +104,10 @@ def _transpose(cotangents, *args, **params):
 
 
 def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+    if any(map(is_reference, args)):
+        options = {"cond_jaxpr": cond_jaxpr, "body_jaxpr": body_jaxpr}
+        options |= {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
+        return batch_by_values(while_p, axis, args, dims, options)
     args, batched = batch_arguments(args, dims)
     cond_consts, body_consts, init = split_list(args, cond_nconsts, body_nconsts)
     cond_batched, body_batched, carry = split_list(batched, cond_nconsts, body_nconsts)
@@ -246,6 +258,7 @@ def while_loop(cond_fun, body_fun, init_val):
     aval = test.out_avals[0]
     if aval.shape or aval.dtype != bool:
         raise TypeError(f"while_loop: cond_fun must return a boolean scalar, it returned {aval.str_short()}")
+    check_references(leaves, [*cond_consts, *body_consts], body_fun, "while_loop")
     outs = while_p.bind(
         *cond_consts, *body_consts, *leaves,
         cond_jaxpr=test, body_jaxpr=body, cond_nconsts=len(cond_consts), body_nconsts=len(body_consts),

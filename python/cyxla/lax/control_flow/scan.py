@@ -7,9 +7,20 @@ from cyxla._engine.autodiff import backward_pass, instantiate_zeros
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
-from cyxla._transform.jaxprs import batch_jaxpr, jvp_jaxpr, linearize_jaxpr, move_batch_axis, spread, trace_to_jaxpr
+from cyxla._transform.jaxprs import (
+    batch_jaxpr,
+    hoist,
+    jvp_jaxpr,
+    keep,
+    linearize_jaxpr,
+    move_batch_axis,
+    spread,
+    trace_to_jaxpr,
+)
 from cyxla._transform.lower import lower_fun
+from cyxla._transform.references import batch_by_values, is_reference
 from cyxla.lax.control_flow.common import (
+    check_references,
     describe_mismatch,
     eager_impl,
     is_zero,
@@ -112,7 +123,7 @@ def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **par
     known_consts = [primals[i] for i in invariant]
     # Residuals that are slices of xs need no second stack.
     residual_xs = [primals[i] for i in kept] + stacked
-    if not any(out_nz):
+    if not any(out_nz) and not linear_body.effects:
         return carry + ys, [None] * len(out_nz)
     linear_outs = _bind(
         known_consts + consts_dot + init_dot + residual_xs + xs_dot, linear_body,
@@ -222,14 +233,16 @@ def _transpose(cotangents, *args, jaxpr, num_consts, num_carry, length, reverse,
         ys_avals = [aval_to_tangent(a) for a, nz in zip(jaxpr.out_avals[num_carry:], ys_nz) if nz]
         avals = [a for a, lin in zip(const_avals, consts_lin) if not lin]
         avals += lin_const_avals + lin_carry_avals + ys_avals + [a for a, lin in zip(xs_avals, xs_lin) if not lin]
-        body = jaxpr.derived[key] = trace_to_jaxpr(step, avals)
+        body = trace_to_jaxpr(step, avals)
+        keep(jaxpr.derived, key, body, body)
+    body, outer = hoist(body)
     init = [instantiate_zeros(Zero(a)) for a in lin_const_avals]
     init += [instantiate_zeros(ct) for ct in ct_carry]
     active_ys = [ct for ct in ct_ys if not is_zero(ct)]
     outs = _bind(
-        known_consts + init + active_ys + known_xs,
+        outer + known_consts + init + active_ys + known_xs,
         body,
-        n_known,
+        len(outer) + n_known,
         len(init),
         length=length,
         reverse=not reverse,
@@ -255,6 +268,11 @@ def _linear_carries(jaxpr, linear, num_consts, num_carry):
 
 
 def _batch(axis, args, dims, *, jaxpr, num_consts, num_carry, linear, **params):
+    if any(
+        dim is not None and is_reference(x) and dim != (i >= num_consts) for i, (x, dim) in enumerate(zip(args, dims))
+    ):
+        options = {"jaxpr": jaxpr, "num_consts": num_consts, "num_carry": num_carry, "linear": linear, **params}
+        return batch_by_values(scan_p, axis, args, dims, options)
     consts_b, init_b, xs_b = split_list([d is not None for d in dims], num_consts, num_carry)
     n_ys = len(jaxpr.out_avals) - num_carry
     carry_b = _fixed_point(
@@ -386,6 +404,7 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     if carry_tree != init_tree or not all(same_type(a, b) for a, b in zip(avals, body.out_avals)):
         m = carry_tree.num_leaves
         raise TypeError(describe_mismatch("scan", "carry", init_tree, avals, carry_tree, body.out_avals[:m]))
+    check_references(init_leaves + xs_leaves, consts, f, "scan")
     outs = scan_p.bind(
         *consts, *init_leaves, *xs_leaves, jaxpr=body, length=length, reverse=bool(reverse), num_consts=len(consts),
         num_carry=n,

@@ -1,0 +1,6 @@
+"""What `vjp(...)[1].with_refs` is told about each argument, and what it answers."""
+
+from cyxla._transform.grad import DidntWant as DidntWant
+from cyxla._transform.grad import DontWant as DontWant
+from cyxla._transform.grad import GradRef as GradRef
+from cyxla._transform.grad import GradValue as GradValue
