@@ -5,7 +5,8 @@ from cyxla._engine.caches import register_tables
 from cyxla._engine.source import public_function
 
 cimport cython
-from cpython.buffer cimport PyBUF_FULL_RO, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FULL_RO, PyBUF_WRITE, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport copysign, isnan
 from libc.stdint cimport int32_t
@@ -31,6 +32,7 @@ cdef extern from *:
     }
     """
     int type_set_attribute(PyTypeObject* type, object name, object value) except -1
+    Py_ssize_t refcount "Py_REFCNT"(PyObject*)
 
 # What a memoryview asks for: format, shape and strides, but no writing.
 cdef int FULL_VIEW = PyBUF_FULL_RO
@@ -519,11 +521,15 @@ cdef object copy_to_device(object buffer, object device):
 
 
 cdef ArrayImpl copy_of(ArrayImpl array):
-    cdef HostMemory memory
     check_alive(array)
     if array.buffer_ is not None and array.host_ is None:
         return from_buffer(runtime().copy_buffer(array.buffer_, array.device_), array.aval, array.device_,
                            array.committed_)
+    return host_copy_of(array)
+
+
+cdef ArrayImpl host_copy_of(ArrayImpl array):
+    cdef HostMemory memory
     host_pointer(array)
     memory = new_memory((<HostMemory>array.host_).size)
     memcpy(memory.data, (<HostMemory>array.host_).data, memory.size)
@@ -773,6 +779,27 @@ def write_mutable(MutableArray ref, ArrayImpl value, bint shared):
         raise TypeError(f"a reference of type {ref.aval.str_short()} cannot hold {value.aval.str_short()}")
     ref.value_ = value
     ref.shared_ = shared
+
+
+def own_memory(MutableArray ref):
+    """A NumPy array to write to in the memory of a reference's content; None where that is not on the host.
+
+    The content gets memory of its own where others may have it. The array must not be kept.
+    """
+    cdef ArrayImpl value = held_value(ref)
+    if value.aval.code >= FLOAT0 or (value.buffer_ is not None and value.device.platform != "cpu"):
+        return None
+    if ref.shared_ or value.buffer_ is not None or not is_sole_memory(value):
+        ref.value_ = value = host_copy_of(value)
+        ref.shared_ = False
+    return ndarray(value.aval.shape, value.aval.dtype, PyMemoryView_FromMemory(
+        <char*>(<HostMemory>value.host_).data, (<HostMemory>value.host_).size, PyBUF_WRITE))
+
+
+cdef bint is_sole_memory(ArrayImpl array):
+    """Whether an array has its memory for itself."""
+    return (type(array.host_) is HostMemory and (<HostMemory>array.host_).owner is None
+            and refcount(<PyObject*>array.host_) == 1)
 
 
 def freeze_mutable(MutableArray ref):

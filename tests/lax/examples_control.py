@@ -155,3 +155,68 @@ example(
     X,
     differentiate=False,
 )
+
+# -- references: each program makes one, and uses its other primitives on the way. What jax cannot batch is held against
+# a loop in tests/transform/test_refs.py.
+
+
+def with_reference(use):
+    """A function that makes a reference to its first operand, and returns what it holds in the end."""
+
+    def function(lax, x, *rest):
+        module = module_of(lax)
+        ref = module.new_ref(x)
+        result = use(module, lax, ref, *rest)
+        return lax.sin(ref[...]) if result is None else result
+
+    return function
+
+
+def scanned(module, lax, ref, rows):
+    def step(c, row):
+        ref[...] = lax.sin(ref[...]) * row
+        ref[0] = ref[1] * c
+        return c + ref[2], ref[1]
+
+    return lax.scan(step, rows[0, 0], rows)
+
+
+def updated(module, lax, ref, value):
+    ref[1:] = value[1:] * ref[0]
+    ref.addupdate(value)
+    module.ref.addupdate(ref, np.array([0, 2, 0]), value)
+
+
+def chosen(module, lax, ref, pred):
+    def yes():
+        ref[0] = lax.sin(ref[1])
+
+    def no():
+        ref[1:] = ref[:2] * 3
+
+    lax.cond(pred, yes, no)
+
+
+def frozen(module, lax, ref, value):
+    ref[...] = ref[...] * value
+    return module.freeze(ref)
+
+
+def freed(module, lax, ref, value):
+    result = module.ref.swap(ref, 1, value[0]) * ref[1]
+    module.free_ref(ref)
+    return result
+
+
+def looped(module, lax, ref):
+    lax.fori_loop(0, 3, lambda i, _: module.ref.set(ref, i, lax.sin(ref[i]) * ref[0]), None)
+
+
+example("new_ref", with_reference(scanned), X, ROWS, vectorize=False)
+example("get", with_reference(lambda module, lax, ref, i: ref[i] * ref[np.array([0, 2])].sum()), X, np.int32(1))
+example("get", with_reference(looped), X, label="in a loop", vectorize=False)
+example("swap", with_reference(updated), X, Y)
+example("addupdate", with_reference(lambda module, lax, ref, y: module.ref.addupdate(ref, 1, y[0] * ref[0])), X, Y)
+example("swap", with_reference(chosen), X, np.bool_(True), label="in a branch", vectorize=False)
+example("freeze", with_reference(frozen), X, Y, vectorize=False)
+example("free_ref", with_reference(freed), X, Y, vectorize=False)

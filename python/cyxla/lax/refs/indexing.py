@@ -73,7 +73,7 @@ def is_basic(level, arrays):
     return not any(a.ndim for a in arrays)
 
 
-def _numpy_index(level, arrays):
+def numpy_index(level, arrays):
     arrays = iter(arrays)
     return tuple(next(arrays) if e is None else e.as_slice() if isinstance(e, Slice) else e for e in level)
 
@@ -94,7 +94,7 @@ def _read_level(x, level, arrays):
     if not level:
         return x
     if not is_basic(level, arrays) or (arrays and _has_strides(level)):
-        return x[_numpy_index(level, arrays)]
+        return x[numpy_index(level, arrays)]
     starts, sizes, dropped = _window(level, arrays)
     if arrays:
         return lax.squeeze(lax.dynamic_slice(x, _as_starts(starts, arrays), sizes), dropped)
@@ -112,7 +112,7 @@ def _write_level(x, level, arrays, value):
     if not level:
         return value
     if not is_basic(level, arrays) or _has_strides(level):
-        return x.at[_numpy_index(level, arrays)].set(value)
+        return x.at[numpy_index(level, arrays)].set(value)
     starts, _, dropped = _window(level, arrays)
     update = lax.expand_dims(value, dropped) if dropped else value
     return lax.dynamic_update_slice(x, update, _as_starts(starts, arrays))
@@ -142,6 +142,6 @@ def add(x, index, arrays, value):
         return lax.add_any(x, value)
     mine, *rest = split_arrays(index, arrays)
     if len(index) == 1 and not is_basic(index[0], mine):
-        return x.at[_numpy_index(index[0], mine)].add(value)
+        return x.at[numpy_index(index[0], mine)].add(value)
     inner = _read_level(x, index[0], mine)
     return _write_level(x, index[0], mine, add(inner, index[1:], [a for part in rest for a in part], value))

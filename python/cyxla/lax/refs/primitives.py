@@ -4,6 +4,8 @@ Their operands are the reference, the value if they take one, and the operands o
 exchange the array that the reference holds; in programs they are replaced by operations on values (`discharge`).
 """
 
+import numpy as np
+
 from cyxla._core.indices import Slice, result_shape
 from cyxla._engine import array as engine
 from cyxla._engine.autodiff import install_new_reference, instantiate_zeros
@@ -182,6 +184,14 @@ def _put(ref, index, value):
 
 
 def _swap_impl(ref, value, *arrays, index):
+    if index and not arrays and (memory := engine.own_memory(ref)) is not None:
+        # The indices are basic ones: of views.
+        for level in index[:-1]:
+            memory = memory[indexing.numpy_index(level, ())]
+        place = indexing.numpy_index(index[-1], ())
+        old = np.array(memory[place])
+        memory[place] = value._value
+        return engine.array_from_host(old, ref.weak_type)
     held = engine.peek_mutable(ref)
     old = indexing.read(held, index, arrays)
     _put(ref, index, indexing.write(held, index, arrays, value))
