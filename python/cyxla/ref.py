@@ -99,7 +99,7 @@ def set(ref, idx, value):
     _reference.swap(ref, idx, value, "ref.set")
 
 
-def swap(ref, idx, value, _function_name="ref.swap"):
+def swap(ref, idx, value, _function_name="ref_swap"):
     """As `set`, and returns what was there before.
 
     >>> import cyxla, cyxla.numpy as jnp

@@ -940,3 +940,28 @@ def test_disabled_jit():
         return out, ref[...]
 
     agree(program)
+
+
+def test_fresh_lambdas_over_a_reference_share_a_trace():
+    ref = cyxla.new_ref(V)
+    traced = []
+
+    def total(x):
+        def step(c, row):
+            ref[...] += row
+            return c + ref[0], None
+
+        return lax.scan(step, 0.0, x)[0]
+
+    rows = jnp.asarray(M)
+    total(rows)
+    before = cyxla._engine.dispatch.stats()["compilations"]
+    for _ in range(3):
+        traced.append(float(total(rows)))
+    assert cyxla._engine.dispatch.stats()["compilations"] == before
+    assert traced == [9, 15, 21] and ref[...].tolist() == [12, 21, 30]
+
+
+def test_references_are_not_placed():
+    with pytest.raises(TypeError, match="device_put"):
+        cyxla.device_put(cyxla.new_ref(V))

@@ -21,7 +21,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 
 import numpy as np
 
-from cyxla._engine.array import ArrayImpl
+from cyxla._engine.array import ArrayImpl, MutableArray, typeof
 from cyxla._engine.caches import CacheInfo, cached, register
 from cyxla._engine.core import Primitive
 from cyxla._engine.dispatch import JitFunction
@@ -203,7 +203,8 @@ class _Key:
             return kind, x.hex()
         if kind is complex:
             return kind, x.real.hex(), x.imag.hex()
-        if kind is ArrayImpl:
+        if kind is ArrayImpl or isinstance(x, MutableArray):
+            # What a reference holds is read when the program runs, not when it is traced.
             return "array", self.identity(x)
         if kind is tuple or kind is frozenset:
             return kind, tuple(map(self.value, x))
@@ -351,7 +352,7 @@ class SharedTraces:
             return found[0]
 
     def put(self, key, trace, held):
-        size = sum(x.nbytes for x in held if type(x) is ArrayImpl)
+        size = sum(typeof(x).nbytes for x in held if isinstance(x, (ArrayImpl, MutableArray)))
         with self._lock:
             if key in self.entries or size > self.max_bytes:
                 return

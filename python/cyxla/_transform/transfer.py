@@ -5,6 +5,7 @@ import numpy as np
 from cyxla._engine.array import Array, ArrayImpl, array_from_buffer, asarray, is_arraylike, own
 from cyxla._engine.core import Primitive
 from cyxla._engine.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from cyxla._transform.references import is_reference
 
 device_put_p = Primitive(
     "device_put",
@@ -69,7 +70,7 @@ def device_put(x, device=None, *, src=None, donate=False, may_alias=None):
     )
     results = []
     for i, leaf in enumerate(leaves):
-        if not is_arraylike(leaf):
+        if not is_arraylike(leaf) or is_reference(leaf):
             raise TypeError(
                 f"device_put takes arrays and numbers, in containers; got {leaf!r:.200} of type {type(leaf).__name__}"
             )
