@@ -9,9 +9,8 @@ from cyxla._engine.config cimport config_epoch
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport NO_PARAMS, Primitive, bind
 from cyxla._engine.dtypes cimport (
-    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, KIND_REF, canonicalize_code, code_dtype, dtype_code,
-    info,
-    promote, promotion_error,
+    BOOL, FLOAT32, FLOAT64, INT64, KIND_COMPLEX, KIND_FLOAT, KIND_FLOAT0, KIND_REF, canonicalize_code,
+    code_dtype, dtype_code, info, promote, promotion_error,
 )
 from cyxla._engine.vectorcall cimport PyVectorcall_NARGS, enable_vectorcall, vectorcallfunc
 

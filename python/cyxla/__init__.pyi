@@ -1,5 +1,6 @@
 """What the package gives, for type checkers and editors; at run time part of it is loaded when first asked for."""
 
+from cyxla import ad as ad
 from cyxla import ad_checkpoint as ad_checkpoint
 from cyxla import api_util as api_util
 from cyxla import core as core
@@ -18,6 +19,7 @@ from cyxla import nn as nn
 from cyxla import numpy as numpy
 from cyxla import ops as ops
 from cyxla import random as random
+from cyxla import ref as ref
 from cyxla import scipy as scipy
 from cyxla import sharding as sharding
 from cyxla import stages as stages
@@ -95,6 +97,11 @@ from cyxla._transform.transfer import copy_to_host_async as copy_to_host_async
 from cyxla._transform.transfer import device_get as device_get
 from cyxla._transform.transfer import device_put as device_put
 from cyxla._transform.vmap import vmap as vmap
+from cyxla.ref import Ref as Ref
+from cyxla.ref import empty_ref as empty_ref
+from cyxla.ref import free_ref as free_ref
+from cyxla.ref import freeze as freeze
+from cyxla.ref import new_ref as new_ref
 
 __version__: str
 __version_info__: tuple[int, int, int]

@@ -15,6 +15,7 @@ from cyxla._transform.effects import is_ordered
 logger = logging.getLogger("cyxla")
 
 
+# Given by the layer that knows the operations on references, which is loaded with the first of them.
 _has_references = None  # whether effects are of references
 _without_references = None  # (closed jaxpr) -> the same without the references that it makes
 
@@ -47,7 +48,7 @@ class Program:
         """`record` is where it is noted what the program costs."""
         start = time.perf_counter()
         jaxpr = closed.jaxpr
-        if jaxpr.effects and _has_references(jaxpr.effects):
+        if jaxpr.effects and _has_references is not None and _has_references(jaxpr.effects):
             closed = _without_references(closed)
             jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)

@@ -23,7 +23,6 @@ from cyxla._runtime import backend
 from cyxla.lax._util import kind_of, scalar, short
 from cyxla.lax.convert import convert
 from cyxla.lax.gather_scatter import CLIP, FILL_OR_DROP, PROMISE_IN_BOUNDS, GatherScatterMode
-from cyxla.lax.refs import reference
 from cyxla.numpy.index_plans import (
     INT32,
     DynamicPlan,
@@ -126,7 +125,7 @@ def read(x, index) -> Array:
     NonConcreteBooleanIndexError for a traced boolean mask: the shape of the result would depend on its values.
     """
     if type(x.aval) is AbstractRef:
-        return reference.get(x, index)
+        return lax.refs.reference.get(x, index)
     key = static_key(index)
     if key is None:
         return take(x, index)
@@ -512,7 +511,7 @@ install_operator("getitem", getitem)
 
 def _at(x):
     # A tracer of a reference is indexed like the reference.
-    return reference.views(x) if type(x.aval) is AbstractRef else IndexUpdateHelper(x)
+    return lax.refs.reference.views(x) if type(x.aval) is AbstractRef else IndexUpdateHelper(x)
 
 
 install("at", property(_at, doc="Updates at an index: ``x.at[index].set(values)`` and the like."))

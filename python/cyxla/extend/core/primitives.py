@@ -21,7 +21,14 @@ _PRINTED = {
     "scatter_sub": "scatter-sub",
 }
 # Modules with primitives that `import cyxla` does not load.
-_MODULES = ("cyxla.lax.approximate", "cyxla.lax.staging", "cyxla.random", "cyxla.scipy.special", "cyxla.lax.linalg")
+_MODULES = (
+    "cyxla.lax.approximate",
+    "cyxla.lax.refs",
+    "cyxla.lax.staging",
+    "cyxla.random",
+    "cyxla.scipy.special",
+    "cyxla.lax.linalg",
+)
 
 
 def _by_name():
