@@ -66,6 +66,15 @@ def install_operator(str name, function):
     operators[OPERATORS.index(name)] = function
 
 
+cdef object add_to_reference = None
+
+
+def install_addupdate(function):
+    """`function(ref, index, value)` adds to a reference inside of a function that is being transformed."""
+    global add_to_reference
+    add_to_reference = function
+
+
 def install(str name, attribute):
     """Makes `attribute` (a function, a property) an attribute of every `Array`."""
     type_set_attribute(<PyTypeObject*>Array, name, attribute)
@@ -208,6 +217,13 @@ cdef class Array(Value):
             return
         raise TypeError(f"arrays are immutable, an element of {self.aval.str_short()} cannot be assigned: instead of "
                         "x[idx] = y write x = x.at[idx].set(y)")
+
+    @property
+    def addupdate(self):
+        """Of tracers of references only: adds a value where an index points at, `ref.addupdate(value, index)`."""
+        if type(self.aval) is not AbstractRef:
+            raise AttributeError("arrays have no addupdate, they are immutable: write x = x.at[index].add(value)")
+        return lambda x, idx=(): add_to_reference(self, idx, x)
 
     def __delitem__(self, index):
         raise TypeError("arrays are immutable: elements cannot be deleted; use cyxla.numpy.delete(x, index)")

@@ -73,7 +73,8 @@ _LATER = {
     "_transform.shapes": "eval_shape make_jaxpr ShapeDtypeStruct",
     "_transform.transfer": "block_until_ready copy_to_host_async device_get device_put",
     "_transform.vmap": "vmap",
-    "ref": "Ref empty_ref free_ref freeze new_ref",
+    "lax.refs.functions": "empty_ref free_ref freeze new_ref",
+    "lax.refs.reference": "Ref",
 }
 _MODULES = (
     "ad",

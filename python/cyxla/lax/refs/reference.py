@@ -1,7 +1,15 @@
 """`Ref`: what users hold of a mutable array, and the views of its parts."""
 
 from cyxla._core.indices import result_shape, text
-from cyxla._engine.array import MutableArray, asarray, install, install_operator, is_arraylike, is_frozen, peek_mutable
+from cyxla._engine.array import (
+    MutableArray,
+    asarray,
+    install_addupdate,
+    install_operator,
+    is_arraylike,
+    is_frozen,
+    peek_mutable,
+)
 from cyxla._transform.references import is_reference
 from cyxla.lax.refs import indexing
 
@@ -210,12 +218,5 @@ def add(ref, index, value, api="addupdate"):
     addupdate_p.bind(ref, _checked(ref, levels, arrays, value, api), *arrays, index=levels)
 
 
-def _addupdate(self):
-    # Of tracers of references only.
-    if not is_reference(self):
-        raise AttributeError("arrays have no addupdate, they are immutable: write x = x.at[index].add(value)")
-    return lambda x, idx=(): add(self, idx, x)
-
-
-install("addupdate", property(_addupdate))
+install_addupdate(add)
 install_operator("setitem", lambda ref, index, value: swap(ref, index, value, "assignment to a reference"))
