@@ -41,7 +41,7 @@ class ShapedArray:
 
 @final
 class AbstractRef(ShapedArray):
-    def __new__(cls, inner_aval: ShapedArray, memory_space: None = None, kind: None = None) -> AbstractRef: ...  # type: ignore[misc]
+    def __new__(cls, inner_aval: ShapedArray, memory_space: None = None, kind: None = None) -> AbstractRef: ...
     @property
     def inner_aval(self) -> ShapedArray: ...
     @property
@@ -53,7 +53,7 @@ class AbstractRef(ShapedArray):
     @property
     def nbytes(self) -> int: ...
     def str_short(self, short_dtypes: bool = False, mesh_axis_types: bool = False) -> str: ...
-    def update(  # type: ignore[override]
+    def update(
         self,
         shape: Any = None,
         dtype: Any = None,

@@ -102,7 +102,7 @@ class JitReferences:
         """The lowered program, on the contents of references."""
         if self.program is None:
             self.program = _program(entry.closed)
-        return self.program.program(spec.name, entry.donated or (), spec.keep_unused)
+        return self.program.program(spec.name, entry.donated or (), spec.keep_unused, entry.record)
 
     def run(self, executable, leaves):
         """The flat results of the compiled program."""

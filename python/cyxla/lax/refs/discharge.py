@@ -418,11 +418,11 @@ class ReferenceProgram:
         self.pure = pure.replace(jaxpr=pure.jaxpr.replace(outvars=outvars))
         self.is_reference = which
 
-    def program(self, name, donated=(), keep_unused=False):
+    def program(self, name, donated=(), keep_unused=False, record=None):
         first = len(self.references)
         given = {first + i for i in donated if not self.is_reference[first + i]}
         return compilation.Program(
-            self.pure, name, donated=frozenset(given | set(self.written)), keep_unused=keep_unused
+            self.pure, name, donated=frozenset(given | set(self.written)), keep_unused=keep_unused, record=record
         )
 
 
