@@ -10,7 +10,7 @@ from cyxla._engine.core cimport (
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace
+from cyxla._engine.staging cimport LinearTrace, StagingTracer, has_side_effect, new_linear_trace
 
 cdef Primitive add_any = None
 cdef object zeros = None     # (aval) -> Array of zeros under the current trace
@@ -206,6 +206,41 @@ cdef class LinearProgram:
         outs = [v for v in self.outvars if v is not None]
         values = iter(eval_eqns(self.eqns, env, outs))
         return [None if v is None else next(values) for v in self.outvars]
+
+    def prune(self, Py_ssize_t n):
+        """Drops the results after the first n, and the equations and residuals that the others do not need."""
+        cdef Eqn eqn
+        cdef set live
+        cdef list kept = []
+        cdef bint needed
+        self.outvars = self.outvars[:n]
+        live = {v for v in self.outvars if v is not None}
+        for eqn in reversed(self.eqns):
+            needed = eqn.primitive.effects is not None and has_side_effect(eqn)
+            if not needed:
+                for var in eqn.outvars:
+                    if var in live:
+                        needed = True
+                        break
+            if needed:
+                kept.append(eqn)
+                for atom in eqn.invars:
+                    if type(atom) is Var:
+                        live.add(atom)
+        kept.reverse()
+        self.eqns = kept
+        self.consts = [c for v, c in zip(self.constvars, self.consts) if v in live]
+        self.constvars = [v for v in self.constvars if v in live]
+
+    def with_consts(self, list consts):
+        """The same program with other residuals."""
+        cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
+        program.invars = self.invars
+        program.eqns = self.eqns
+        program.constvars = self.constvars
+        program.consts = consts
+        program.outvars = self.outvars
+        return program
 
     def jaxpr(self):
         """The program as a jaxpr whose constvars are the residuals; its results are those not zero."""

@@ -1,6 +1,6 @@
 # Staging: runs a function on tracers and writes down what it does as a jaxpr.
 from cyxla._engine.aval cimport ShapedArray
-from cyxla._engine.core cimport Jaxpr, Primitive, Trace, Tracer, Var
+from cyxla._engine.core cimport Eqn, Jaxpr, Primitive, Trace, Tracer, Var
 
 cdef class StagingTracer(Tracer):
     cdef Var var             # not visible from Python: arrays have a method of that name
@@ -24,3 +24,4 @@ cdef class LinearTrace(StagingTrace):
 cdef StagingTrace new_staging_trace(object debug_info)
 cdef LinearTrace new_linear_trace(Trace parent)
 cpdef tuple trace_flat(object fun, avals, debug_info=*)
+cdef bint has_side_effect(Eqn eqn) except -1

@@ -2,9 +2,7 @@
 
 import functools
 
-import numpy as np
-
-from cyxla._engine.array import Array, ArrayImpl, asarray, is_arraylike, literal, typeof, with_aval
+from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent, check_not_forbidden
@@ -13,6 +11,7 @@ from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
+from cyxla._transform.pullback import VJP, materialize
 from cyxla._transform.shapes import abstract
 from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
 
@@ -115,7 +114,7 @@ def jvp(fun, primals, tangents, has_aux=False):
     leaves = _to_arrays(leaves, "jvp")
     flat_tangents = []
     for primal, tangent in zip(leaves, tangent_leaves):
-        flat_tangents.append(_check_tangent(primal, tangent, "jvp"))
+        flat_tangents.append(_check_tangent(primal.aval, tangent, "jvp"))
     flat = Flattened(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
     results, aux = flat.split(outs)
@@ -127,8 +126,8 @@ def jvp(fun, primals, tangents, has_aux=False):
 
 
 def _check_tangent(primal, tangent, api):
-    """The tangent as an array, or None where it is a zero of dtype float0."""
-    wanted = aval_to_tangent(primal.aval)
+    """The tangent of a value of type `primal` as an array, or None where it is a zero of dtype float0."""
+    wanted = aval_to_tangent(primal)
     if getattr(tangent, "dtype", None) == float0:
         if wanted.dtype != float0:
             raise TypeError(
@@ -168,29 +167,26 @@ def linearize(fun, *primals, has_aux=False):
     active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
     outs, program = linearize_flat(flat, leaves, active)
     results, aux = flat.split(outs)
-    out_tree = flat.out_tree
+    program.prune(len(results))
+    bare = program.with_consts([])
+    in_avals, out_avals = [x.aval for x in leaves], [r.aval for r in results]
+    out_tree, name = flat.out_tree, function_name(fun)
 
     @api_boundary
-    def linear(*tangents):
+    def linear(residuals, *tangents):
         tangent_leaves, tangent_tree = tree_flatten(tangents)
         if tangent_tree != in_tree:
             raise TypeError(
                 f"the linearized function takes tangents of structure {in_tree}, as the primals; got {tangent_tree}"
             )
-        checked = [_check_linear_tangent(p, t) for p, t in zip(leaves, tangent_leaves)]
-        out = program.apply([t for t, a in zip(checked, active) if a])[: len(results)]
-        return tree_unflatten(
-            out_tree,
-            [materialize(None, r.aval) if t is None else t for r, t in zip(results, out)],
-        )
+        checked = [_check_tangent(aval, t, "linearize") for aval, t in zip(in_avals, tangent_leaves)]
+        linear_program = bare.with_consts([asarray(r) for r in residuals])
+        out = linear_program.apply([t for t, a in zip(checked, active) if a])
+        return tree_unflatten(out_tree, [materialize(None, a) if t is None else t for a, t in zip(out_avals, out)])
 
-    value = tree_unflatten(out_tree, results), Partial(linear)
+    linear.__name__ = f"linearized_{name}"
+    value = tree_unflatten(out_tree, results), Partial(linear, program.consts)
     return (*value, aux) if has_aux else value
-
-
-def _check_linear_tangent(primal, tangent):
-    tangent = _check_tangent(primal, tangent, "linearize") if getattr(tangent, "dtype", None) != float0 else None
-    return tangent if tangent is not None else None
 
 
 # -- reverse mode
@@ -211,12 +207,12 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     leaves, in_tree = tree_flatten(primals)
     leaves = _to_arrays(leaves, "vjp")
     flat = Flattened(fun, in_tree, has_aux)
-    results, pull = _vjp_flat(flat, leaves)
+    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    results, program = linearize_flat(flat, leaves, active)
     results, aux = flat.split(results)
-    function = Partial(
-        _Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun)
-    )
-    value = tree_unflatten(flat.out_tree, results), function
+    out_avals = [r.aval for r in results]
+    pullback = VJP.of(program, active, in_tree, flat.out_tree, leaves, out_avals, function_name(fun))
+    value = tree_unflatten(flat.out_tree, results), pullback
     return (*value, aux) if has_aux else value
 
 
@@ -231,68 +227,6 @@ def _vjp_flat(flat, leaves):
         return [next(found) if a else None for a in active]
 
     return results, pull
-
-
-class _Pullback:
-    """The function that `vjp` returns."""
-
-    __slots__ = ("fun", "in_avals", "in_tree", "out_avals", "out_tree", "pull")
-
-    def __init__(self, pull, in_tree, out_tree, out_avals, in_avals, fun):
-        self.pull = pull
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-        self.out_avals = out_avals
-        self.in_avals = in_avals
-        self.fun = fun
-
-    @property
-    def __name__(self):
-        return f"vjp_of_{function_name(self.fun)}"
-
-    @api_boundary
-    def __call__(self, cotangents):
-        leaves, tree = tree_flatten(cotangents)
-        if tree != self.out_tree:
-            raise ValueError(
-                f"the pullback of {function_name(self.fun)} takes cotangents structured like its result, "
-                f"{self.out_tree}; got {tree}"
-            )
-        flat = []
-        for leaf, aval in zip(leaves, self.out_avals):
-            wanted = aval_to_tangent(aval)
-            if getattr(leaf, "dtype", None) == float0 or type(leaf) is Zero:
-                flat.append(None)
-                continue
-            got = typeof(leaf)
-            if got.shape != wanted.shape or got.dtype != wanted.dtype:
-                raise ValueError(
-                    f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its "
-                    f"result is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
-                )
-            if wanted.dtype == float0:
-                flat.append(None)
-                continue
-            flat.append(asarray(leaf))
-        results = self.pull(flat)
-        return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
-
-
-def materialize(ct, aval):
-    """A cotangent as the user sees it: zeros where there is none, of dtype float0 for integers."""
-    if ct is not None:
-        return weaken(ct) if aval.weak_type and not ct.weak_type else ct
-    tangent = aval_to_tangent(aval)
-    if tangent.dtype == float0:
-        return np.zeros(aval.shape, float0)
-    return instantiate_zeros(Zero(tangent))
-
-
-def weaken(array):
-    """The array, weakly typed: derivatives with respect to Python scalars are as weak as those."""
-    if isinstance(array, ArrayImpl):
-        return with_aval(array, array.aval.update(weak_type=True))
-    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=True, sharding=None)
 
 
 @api_boundary
