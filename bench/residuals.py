@@ -182,9 +182,7 @@ def measure(temporaries=True):
     """name -> for each package, (number of residuals, their bytes, temporary bytes)"""
     packages = [importlib.import_module(name) for name in ("cyxla", "jax")]
     return {
-        name: [
-            (*residuals(jax, name), temporary_bytes(jax, name) if temporaries else 0) for jax in packages
-        ]
+        name: [(*residuals(jax, name), temporary_bytes(jax, name) if temporaries else 0) for jax in packages]
         for name in PROGRAMS
     }
 

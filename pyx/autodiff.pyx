@@ -2,7 +2,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cyxla._engine.array cimport Array, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, to_array
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind,
@@ -10,7 +10,7 @@ from cyxla._engine.core cimport (
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.staging cimport LinearTrace, StagingTracer, has_side_effect, new_linear_trace
+from cyxla._engine.staging cimport broadcast_in_dim_p, LinearTrace, StagingTracer, has_side_effect, new_linear_trace
 
 cdef Primitive add_any = None
 cdef object zeros = None     # (aval) -> Array of zeros under the current trace
@@ -72,7 +72,7 @@ cdef class JVPTrace(Trace):
                 tangents.append(None)
         primal_args = tuple(primals)
         if not active or not primitive.differentiable:
-            return bind_on(self.parent, primitive, primal_args, params)
+            return self.evaluate(primitive, primal_args, params)
         if poison is not None:
             out = bind_on(self.parent, primitive, primal_args, params)
             if not primitive.multiple_results:
@@ -85,7 +85,7 @@ cdef class JVPTrace(Trace):
             elif primitive.jvps is not None:
                 out, tangent_out = self.per_operand(primitive, primal_args, tangents, params)
             elif primitive.linear:
-                out = bind_on(self.parent, primitive, primal_args, params)
+                out = self.evaluate(primitive, primal_args, params)
                 for i in range(n):
                     if tangents[i] is None:
                         tangents[i] = zeros(tangent_aval((<Array>primals[i]).aval))
@@ -101,6 +101,14 @@ cdef class JVPTrace(Trace):
         if not primitive.multiple_results:
             return self.wrap(out, tangent_out)
         return [self.wrap(o, t) for o, t in zip(out, tangent_out)]
+
+    cdef object evaluate(self, Primitive primitive, tuple args, dict params):
+        cdef LinearTrace linear
+        if self.linearizing:
+            linear = <LinearTrace>self.rule_trace
+            if linear.broadcasts is not None and primitive is broadcast_in_dim_p:
+                return linear.evaluate(primitive, args, params)
+        return bind_on(self.parent, primitive, args, params)
 
     cdef tuple per_operand(self, Primitive primitive, tuple primals, list tangents, dict params):
         cdef Py_ssize_t i
@@ -193,14 +201,19 @@ cpdef tuple jvp_flat(object fun, list primals, list tangents):
 cdef class LinearProgram:
     """The linear part of a linearized function: from tangents of its active arguments to tangents of its results."""
 
+    cdef dict environment(self):
+        cdef dict env = dict(zip(self.constvars, self.consts))
+        if self.prelude:
+            eval_eqns(self.prelude, env, [])
+        return env
+
     def transpose(self, list cotangents):
         """Cotangents of the arguments (None where zero), from those of the results (None or Zero where zero)."""
-        cdef dict consts = dict(zip(self.constvars, self.consts))
-        return backward(self.eqns, consts, self.outvars, cotangents, self.invars)
+        return backward(self.eqns, self.environment(), self.outvars, cotangents, self.invars)
 
     def apply(self, list tangents):
         """Tangents of the results (None where zero) from those of the arguments."""
-        cdef dict env = dict(zip(self.constvars, self.consts))
+        cdef dict env = self.environment()
         for var, tangent in zip(self.invars, tangents):
             env[var] = to_array(tangent)
         outs = [v for v in self.outvars if v is not None]
@@ -208,10 +221,15 @@ cdef class LinearProgram:
         return [None if v is None else next(values) for v in self.outvars]
 
     def prune(self, Py_ssize_t n):
-        """Drops the results after the first n, and the equations and residuals that the others do not need."""
+        """Drops the results after the first n, and the equations and residuals that the others do not need.
+
+        Residuals that were broadcast are kept as they were before, if the program was written with `compact`.
+        """
         cdef Eqn eqn
         cdef set live
-        cdef list kept = []
+        cdef list kept = [], consts
+        cdef dict atoms
+        cdef tuple found
         cdef bint needed
         self.outvars = self.outvars[:n]
         live = {v for v in self.outvars if v is not None}
@@ -229,13 +247,47 @@ cdef class LinearProgram:
                         live.add(atom)
         kept.reverse()
         self.eqns = kept
-        self.consts = [c for v, c in zip(self.constvars, self.consts) if v in live]
-        self.constvars = [v for v in self.constvars if v in live]
+        consts = [(v, c) for v, c in zip(self.constvars, self.consts) if v in live]
+        self.constvars, self.consts = [v for v, _ in consts], [c for _, c in consts]
+        if self.broadcasts:
+            self.constvars, self.consts = [], []
+            atoms = {}
+            for var, value in consts:
+                if <Py_ssize_t><void*>value not in self.broadcasts:
+                    atoms[<Py_ssize_t><void*>value] = var
+                    self.constvars.append(var)
+                    self.consts.append(value)
+            for var, value in consts:
+                found = self.broadcasts.get(<Py_ssize_t><void*>value)
+                if found is not None:
+                    operand = self.residual(found[1], atoms)
+                    self.prelude.append(Eqn(broadcast_in_dim_p, [operand], [var], found[2]))
+        self.broadcasts = None
+
+    cdef object residual(self, object value, dict atoms):
+        """The atom of an array in the prelude. `atoms` has those there are, by the id of the array."""
+        cdef Var var
+        atom = atoms.get(<Py_ssize_t><void*>value)
+        if atom is not None:
+            return atom
+        if isinstance(value, ArrayImpl) and (<ArrayImpl>value).literal_:
+            return Literal(value)
+        var = Var((<Array>value).aval)
+        found = self.broadcasts.get(<Py_ssize_t><void*>value)
+        if found is None:
+            self.constvars.append(var)
+            self.consts.append(value)
+        else:
+            operand = self.residual(found[1], atoms)
+            self.prelude.append(Eqn(broadcast_in_dim_p, [operand], [var], found[2]))
+        atoms[<Py_ssize_t><void*>value] = var
+        return var
 
     def with_consts(self, list consts):
         """The same program with other residuals."""
         cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
         program.invars = self.invars
+        program.prelude = self.prelude
         program.eqns = self.eqns
         program.constvars = self.constvars
         program.consts = consts
@@ -244,16 +296,18 @@ cdef class LinearProgram:
 
     def jaxpr(self):
         """The program as a jaxpr whose constvars are the residuals; its results are those not zero."""
-        return Jaxpr(self.constvars, self.invars, [v for v in self.outvars if v is not None], self.eqns)
+        return Jaxpr(self.constvars, self.invars, [v for v in self.outvars if v is not None],
+                     self.prelude + self.eqns)
 
 
-cpdef tuple linearize_flat(object fun, list primals, list active):
+cpdef tuple linearize_flat(object fun, list primals, list active, bint compact=False):
     """Evaluates `fun(list of arrays)` and records, in the same pass, its derivative at `primals`.
 
-    `active` says which arguments have tangents. Returns the results and the `LinearProgram`.
+    `active` says which arguments have tangents. Returns the results and the `LinearProgram`. With `compact` it notes
+    what is broadcast from what, so that pruning the program can keep the smaller arrays; all of these live until then.
     """
     cdef Trace parent = current_trace()
-    cdef LinearTrace linear = new_linear_trace(parent)
+    cdef LinearTrace linear = new_linear_trace(parent, compact)
     cdef JVPTrace trace = new_jvp_trace(parent, linear, True)
     cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
     cdef JVPTracer tracer
@@ -275,7 +329,9 @@ cpdef tuple linearize_flat(object fun, list primals, list active):
                 outs.append(to_array(out))
             outvars.append(outvar)
         program.invars = linear.invars
+        program.prelude = []
         program.eqns = linear.eqns
+        program.broadcasts = linear.broadcasts
         program.constvars = linear.constvars
         program.consts = linear.consts
         program.outvars = outvars

@@ -2,6 +2,8 @@
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport Eqn, Jaxpr, Primitive, Trace, Tracer, Var
 
+cdef Primitive broadcast_in_dim_p
+
 cdef class StagingTracer(Tracer):
     cdef Var var             # not visible from Python: arrays have a method of that name
 
@@ -19,9 +21,11 @@ cdef class StagingTrace(Trace):
     cdef void close(self) noexcept
 
 cdef class LinearTrace(StagingTrace):
-    pass
+    cdef dict broadcasts                 # None, or: id of a broadcast array -> (array, its operand, parameters)
+    cdef object evaluate(self, Primitive primitive, tuple args, dict params)
+    cdef object small_result(self, Primitive primitive, tuple args, dict params)
 
 cdef StagingTrace new_staging_trace(object debug_info)
-cdef LinearTrace new_linear_trace(Trace parent)
+cdef LinearTrace new_linear_trace(Trace parent, bint compact)
 cpdef tuple trace_flat(object fun, avals, debug_info=*)
 cdef bint has_side_effect(Eqn eqn) except -1

@@ -14,6 +14,15 @@ from cyxla._engine.source cimport Location, user_location
 cdef object name_stack = None    # callable: the current named_scope of this thread
 
 
+cdef Primitive broadcast_in_dim_p = None
+
+
+def install_broadcasting(Primitive broadcast_in_dim):
+    """The primitive whose results are no residuals: its operands are."""
+    global broadcast_in_dim_p
+    broadcast_in_dim_p = broadcast_in_dim
+
+
 def install_name_stack(function):
     """`function()` gives the name scope that equations are marked with."""
     global name_stack
@@ -133,7 +142,46 @@ cdef class LinearTrace(StagingTrace):
         for arg in args:
             if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
                 return self.stage(primitive, args, params)
-        return bind_on(self.parent, primitive, args, params)
+        if self.broadcasts is None:
+            return bind_on(self.parent, primitive, args, params)
+        return self.evaluate(primitive, args, params)
+
+    cdef object evaluate(self, Primitive primitive, tuple args, dict params):
+        """The value of an operation that is not linear, in a trace that notes which arrays are broadcast ones."""
+        cdef object operand = None, out
+        if primitive is broadcast_in_dim_p:
+            operand = args[0]
+        elif primitive.kind != GENERAL and self.broadcasts:
+            found = self.small_result(primitive, args, params)
+            if found is not None:
+                operand, params = found
+                args, primitive = (operand,), broadcast_in_dim_p
+        out = bind_on(self.parent, primitive, args, params)
+        if operand is not None:
+            self.broadcasts[<Py_ssize_t><void*>out] = (out, operand, params)
+        return out
+
+    cdef object small_result(self, Primitive primitive, tuple args, dict params):
+        """An elementwise operation on arrays that are broadcast alike, of the arrays before that.
+
+        Returns its result and the parameters of the broadcasting, or None where the arrays are others.
+        """
+        cdef tuple source = None, found
+        cdef list small = []
+        for arg in args:
+            if not (<Array>arg).aval.shape:
+                small.append(arg)
+                continue
+            found = self.broadcasts.get(<Py_ssize_t><void*>arg)
+            if found is None or (source is not None and found[2] != source[2]):
+                return None
+            if source is not None and (<Array>found[1]).aval.shape != (<Array>source[1]).aval.shape:
+                return None
+            source = found
+            small.append(found[1])
+        if source is None:
+            return None
+        return bind_on(self.parent, primitive, tuple(small), params), source[2]
 
 
 cdef inline StagingTracer new_tracer(StagingTrace trace, ShapedArray aval):
@@ -164,10 +212,12 @@ cdef StagingTrace new_staging_trace(object debug_info):
     return trace
 
 
-cdef LinearTrace new_linear_trace(Trace parent):
+cdef LinearTrace new_linear_trace(Trace parent, bint compact):
     cdef LinearTrace trace = LinearTrace.__new__(LinearTrace)
     initialize(trace)
     trace.parent = parent
+    if compact:
+        trace.broadcasts = {}
     return trace
 
 
@@ -198,7 +248,7 @@ def trace_unknown(fun, avals):
 
     Returns the jaxpr of the results that depend on them, its constants, and for each result its value, or None.
     """
-    cdef LinearTrace trace = new_linear_trace(current_trace())
+    cdef LinearTrace trace = new_linear_trace(current_trace(), False)
     cdef PyObject* previous
     cdef list tracers = [trace.argument(aval) for aval in avals]
     cdef list values = [], unknown = []

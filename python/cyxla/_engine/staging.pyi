@@ -3,7 +3,7 @@ from typing import Any, final
 
 from cyxla._engine.array import Array
 from cyxla._engine.aval import ShapedArray
-from cyxla._engine.core import Jaxpr, Trace, Tracer, Var
+from cyxla._engine.core import Jaxpr, Primitive, Trace, Tracer, Var
 
 @final
 class StagingTracer(Tracer): ...
@@ -16,6 +16,7 @@ class StagingTrace(Trace):
 @final
 class LinearTrace(StagingTrace): ...
 
+def install_broadcasting(broadcast_in_dim: Primitive) -> None: ...
 def install_name_stack(function: Callable[[], str | None]) -> None: ...
 def trace_flat(
     fun: Callable[[list[Array]], Iterable[Any]], avals: Iterable[ShapedArray], debug_info: Any = None

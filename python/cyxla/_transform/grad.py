@@ -165,7 +165,7 @@ def linearize(fun, *primals, has_aux=False):
     leaves = _to_arrays(leaves, "linearize")
     flat = Flattened(fun, in_tree, has_aux)
     active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
-    outs, program = linearize_flat(flat, leaves, active)
+    outs, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(outs)
     program.prune(len(results))
     bare = program.with_consts([])
@@ -208,7 +208,7 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     leaves = _to_arrays(leaves, "vjp")
     flat = Flattened(fun, in_tree, has_aux)
     active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
-    results, program = linearize_flat(flat, leaves, active)
+    results, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(results)
     out_avals = [r.aval for r in results]
     pullback = VJP.of(program, active, in_tree, flat.out_tree, leaves, out_avals, function_name(fun))

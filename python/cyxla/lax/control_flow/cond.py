@@ -10,6 +10,7 @@ from cyxla._engine.core import (
     Jaxpr,
     Primitive,
     UndefinedPrimal,
+    Var,
     Zero,
     aval_to_tangent,
     eval_jaxpr,
@@ -328,30 +329,33 @@ def conditional(index, functions, operands, api, **params):
                 f"{api}: {_names(api, 0)} and {_names(api, number)} must return results of the same structure; they "
                 f"return {out_tree} and {tree}"
             )
-    # Each branch takes the constants of all.
-    consts = [c for _, mine, _ in traced for c in mine]
-    const_avals = [asarray(c).aval for c in consts]
-    branches, start = [], 0
-    for closed, mine, _ in traced:
-        branches.append(_with_all_constants(closed, start, len(mine), tuple(const_avals)))
-        start += len(mine)
+    # Each branch takes the constants of all, each once.
+    consts, places = [], {}
+    for _, mine, _ in traced:
+        for const in mine:
+            if id(const) not in places:
+                places[id(const)] = len(consts)
+                consts.append(const)
+    const_avals = tuple(asarray(c).aval for c in consts)
+    branches = [
+        _with_all_constants(closed, tuple(places[id(c)] for c in mine), const_avals) for closed, mine, _ in traced
+    ]
     _check_types(branches, api)
     outs = cond_p.bind(index, *consts, *leaves, branches=tuple(branches), **params)
     return tree_unflatten(out_tree, outs)
 
 
-def _with_all_constants(closed, start, n, const_avals):
-    if n == len(const_avals):
+def _with_all_constants(closed, places, const_avals):
+    """The branch as one that takes further constants: its own are at `places` among them."""
+    if places == tuple(range(len(const_avals))):
         return closed
-    key = ("constants", start, const_avals)
+    key = ("constants", places, const_avals)
     found = closed.derived.get(key)
     if found is None:
-        from cyxla._engine.core import Var
-
         jaxpr = closed.jaxpr
-        before = [Var(a) for a in const_avals[:start]]
-        after = [Var(a) for a in const_avals[start + n :]]
-        invars = before + jaxpr.invars[:n] + after + jaxpr.invars[n:]
+        own = dict(zip(places, jaxpr.invars))
+        constants = [own.get(i) or Var(aval) for i, aval in enumerate(const_avals)]
+        invars = constants + jaxpr.invars[len(places) :]
         found = closed.derived[key] = ClosedJaxpr(Jaxpr([], invars, jaxpr.outvars, jaxpr.eqns), [])
     return found
 
