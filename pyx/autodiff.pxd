@@ -20,7 +20,8 @@ cdef class LinearProgram:
     cdef readonly list constvars
     cdef readonly list consts
     cdef readonly list outvars     # None where the tangent is zero
-    cdef dict broadcasts           # of the trace that wrote the program, until it is pruned
+    cdef dict origins              # of the trace that wrote the program, until it is pruned
+    cdef object remake(self, Var var, tuple origin, dict atoms)
     cdef object residual(self, object value, dict atoms)
     cdef dict environment(self)
 

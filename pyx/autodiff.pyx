@@ -10,7 +10,7 @@ from cyxla._engine.core cimport (
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.staging cimport broadcast_in_dim_p, LinearTrace, StagingTracer, has_side_effect, new_linear_trace
+from cyxla._engine.staging cimport LinearTrace, StagingTracer, has_side_effect, new_linear_trace
 
 cdef Primitive add_any = None
 cdef object zeros = None     # (aval) -> Array of zeros under the current trace
@@ -103,12 +103,13 @@ cdef class JVPTrace(Trace):
         return [self.wrap(o, t) for o, t in zip(out, tangent_out)]
 
     cdef object evaluate(self, Primitive primitive, tuple args, dict params):
+        cdef object out = bind_on(self.parent, primitive, args, params)
         cdef LinearTrace linear
         if self.linearizing:
             linear = <LinearTrace>self.rule_trace
-            if linear.broadcasts is not None and primitive is broadcast_in_dim_p:
-                return linear.evaluate(primitive, args, params)
-        return bind_on(self.parent, primitive, args, params)
+            if linear.origins is not None:
+                linear.note(primitive, args, params, out)
+        return out
 
     cdef tuple per_operand(self, Primitive primitive, tuple primals, list tangents, dict params):
         cdef Py_ssize_t i
@@ -223,7 +224,8 @@ cdef class LinearProgram:
     def prune(self, Py_ssize_t n):
         """Drops the results after the first n, and the equations and residuals that the others do not need.
 
-        Residuals that were broadcast are kept as they were before, if the program was written with `compact`.
+        In a program written with `compact`, residuals that were broadcast or transposed are kept as they were before
+        that, and those that were made from no data are made again.
         """
         cdef Eqn eqn
         cdef set live
@@ -249,20 +251,24 @@ cdef class LinearProgram:
         self.eqns = kept
         consts = [(v, c) for v, c in zip(self.constvars, self.consts) if v in live]
         self.constvars, self.consts = [v for v, _ in consts], [c for _, c in consts]
-        if self.broadcasts:
+        if self.origins:
             self.constvars, self.consts = [], []
             atoms = {}
             for var, value in consts:
-                if <Py_ssize_t><void*>value not in self.broadcasts:
+                if <Py_ssize_t><void*>value not in self.origins:
                     atoms[<Py_ssize_t><void*>value] = var
                     self.constvars.append(var)
                     self.consts.append(value)
             for var, value in consts:
-                found = self.broadcasts.get(<Py_ssize_t><void*>value)
+                found = self.origins.get(<Py_ssize_t><void*>value)
                 if found is not None:
-                    operand = self.residual(found[1], atoms)
-                    self.prelude.append(Eqn(broadcast_in_dim_p, [operand], [var], found[2]))
-        self.broadcasts = None
+                    self.remake(<Var>var, found, atoms)
+        self.origins = None
+
+    cdef object remake(self, Var var, tuple origin, dict atoms):
+        _, primitive, args, params, _ = origin
+        self.prelude.append(Eqn(primitive, [self.residual(arg, atoms) for arg in args], [var], params))
+        return var
 
     cdef object residual(self, object value, dict atoms):
         """The atom of an array in the prelude. `atoms` has those there are, by the id of the array."""
@@ -273,13 +279,12 @@ cdef class LinearProgram:
         if isinstance(value, ArrayImpl) and (<ArrayImpl>value).literal_:
             return Literal(value)
         var = Var((<Array>value).aval)
-        found = self.broadcasts.get(<Py_ssize_t><void*>value)
+        found = self.origins.get(<Py_ssize_t><void*>value)
         if found is None:
             self.constvars.append(var)
             self.consts.append(value)
         else:
-            operand = self.residual(found[1], atoms)
-            self.prelude.append(Eqn(broadcast_in_dim_p, [operand], [var], found[2]))
+            self.remake(var, found, atoms)
         atoms[<Py_ssize_t><void*>value] = var
         return var
 
@@ -331,7 +336,7 @@ cpdef tuple linearize_flat(object fun, list primals, list active, bint compact=F
         program.invars = linear.invars
         program.prelude = []
         program.eqns = linear.eqns
-        program.broadcasts = linear.broadcasts
+        program.origins = linear.origins
         program.constvars = linear.constvars
         program.consts = linear.consts
         program.outvars = outvars

@@ -2,8 +2,6 @@
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport Eqn, Jaxpr, Primitive, Trace, Tracer, Var
 
-cdef Primitive broadcast_in_dim_p
-
 cdef class StagingTracer(Tracer):
     cdef Var var             # not visible from Python: arrays have a method of that name
 
@@ -21,9 +19,10 @@ cdef class StagingTrace(Trace):
     cdef void close(self) noexcept
 
 cdef class LinearTrace(StagingTrace):
-    cdef dict broadcasts                 # None, or: id of a broadcast array -> (array, its operand, parameters)
-    cdef object evaluate(self, Primitive primitive, tuple args, dict params)
-    cdef object small_result(self, Primitive primitive, tuple args, dict params)
+    cdef dict origins                    # None, or: id of an array -> (array, primitive, operands, params, is free)
+    cdef int note(self, Primitive primitive, tuple args, dict params, object out) except -1
+    cdef bint is_free(self, object value)
+    cdef tuple small_result(self, Primitive primitive, tuple args, dict params)
 
 cdef StagingTrace new_staging_trace(object debug_info)
 cdef LinearTrace new_linear_trace(Trace parent, bint compact)

@@ -15,12 +15,16 @@ cdef object name_stack = None    # callable: the current named_scope of this thr
 
 
 cdef Primitive broadcast_in_dim_p = None
+cdef Primitive transpose_p = None
+cdef object cheap = frozenset()
 
 
-def install_broadcasting(Primitive broadcast_in_dim):
-    """The primitive whose results are no residuals: its operands are."""
-    global broadcast_in_dim_p
+def install_movement(Primitive broadcast_in_dim, Primitive transpose, primitives):
+    """Primitives whose results are no residuals, their operands are; others that may be evaluated again."""
+    global broadcast_in_dim_p, transpose_p, cheap
     broadcast_in_dim_p = broadcast_in_dim
+    transpose_p = transpose
+    cheap = frozenset(primitives)
 
 
 def install_name_stack(function):
@@ -142,29 +146,45 @@ cdef class LinearTrace(StagingTrace):
         for arg in args:
             if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
                 return self.stage(primitive, args, params)
-        if self.broadcasts is None:
+        if self.origins is None:
             return bind_on(self.parent, primitive, args, params)
-        return self.evaluate(primitive, args, params)
-
-    cdef object evaluate(self, Primitive primitive, tuple args, dict params):
-        """The value of an operation that is not linear, in a trace that notes which arrays are broadcast ones."""
-        cdef object operand = None, out
-        if primitive is broadcast_in_dim_p:
-            operand = args[0]
-        elif primitive.kind != GENERAL and self.broadcasts:
+        if primitive.kind != GENERAL:
             found = self.small_result(primitive, args, params)
             if found is not None:
-                operand, params = found
-                args, primitive = (operand,), broadcast_in_dim_p
+                args, params = found
+                primitive = broadcast_in_dim_p
         out = bind_on(self.parent, primitive, args, params)
-        if operand is not None:
-            self.broadcasts[<Py_ssize_t><void*>out] = (out, operand, params)
+        self.note(primitive, args, params, out)
         return out
 
-    cdef object small_result(self, Primitive primitive, tuple args, dict params):
+    cdef int note(self, Primitive primitive, tuple args, dict params, object out) except -1:
+        """Notes how a value was computed, if it need not be kept for the linear program.
+
+        It need not where it is a broadcast or transpose of what may be kept instead, or was made cheaply from no data.
+        """
+        cdef bint free = True
+        if primitive.multiple_results or primitive.effects is not None:
+            return 0
+        for arg in args:
+            if arg is out:
+                return 0
+            free = free and self.is_free(arg)
+        if primitive is not broadcast_in_dim_p and primitive is not transpose_p:
+            if not free or (args and primitive.kind == GENERAL and primitive not in cheap):
+                return 0
+        self.origins[<Py_ssize_t><void*>out] = (out, primitive, args, params, free)
+        return 0
+
+    cdef bint is_free(self, object value):
+        if isinstance(value, ArrayImpl) and (<ArrayImpl>value).literal_:
+            return True
+        found = self.origins.get(<Py_ssize_t><void*>value)
+        return found is not None and <bint>(<tuple>found)[4]
+
+    cdef tuple small_result(self, Primitive primitive, tuple args, dict params):
         """An elementwise operation on arrays that are broadcast alike, of the arrays before that.
 
-        Returns its result and the parameters of the broadcasting, or None where the arrays are others.
+        Returns its result, in a tuple, and the parameters of the broadcasting, or None where the arrays are others.
         """
         cdef tuple source = None, found
         cdef list small = []
@@ -172,16 +192,22 @@ cdef class LinearTrace(StagingTrace):
             if not (<Array>arg).aval.shape:
                 small.append(arg)
                 continue
-            found = self.broadcasts.get(<Py_ssize_t><void*>arg)
-            if found is None or (source is not None and found[2] != source[2]):
+            found = self.origins.get(<Py_ssize_t><void*>arg)
+            if found is None or found[1] is not broadcast_in_dim_p:
                 return None
-            if source is not None and (<Array>found[1]).aval.shape != (<Array>source[1]).aval.shape:
+            operand = (<tuple>found[2])[0]
+            if source is not None and (
+                found[3] != source[3] or (<Array>operand).aval.shape != (<Array>(<tuple>source[2])[0]).aval.shape
+            ):
                 return None
             source = found
-            small.append(found[1])
+            small.append(operand)
         if source is None:
             return None
-        return bind_on(self.parent, primitive, tuple(small), params), source[2]
+        args = tuple(small)
+        out = bind_on(self.parent, primitive, args, params)
+        self.note(primitive, args, params, out)
+        return (out,), source[3]
 
 
 cdef inline StagingTracer new_tracer(StagingTrace trace, ShapedArray aval):
@@ -217,7 +243,7 @@ cdef LinearTrace new_linear_trace(Trace parent, bint compact):
     initialize(trace)
     trace.parent = parent
     if compact:
-        trace.broadcasts = {}
+        trace.origins = {}
     return trace
 
 

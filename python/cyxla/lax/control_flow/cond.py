@@ -75,25 +75,7 @@ def _linearized_branches(branches, nonzeros):
     splits = [linearize_jaxpr(branch, nonzeros) for branch in branches]
     n_outs = len(branches[0].out_avals)
     wanted = [any(s.out_nonzeros[i] for s in splits) for i in range(n_outs)]
-    shared = sorted({i for s in splits for where, i in s.sources if where == "in"})
-    slots = []  # avals of the residuals that are computed
-    assigned = []  # per branch: for each computed residual, its slot
-    for split in splits:
-        free = list(range(len(slots)))
-        mine = []
-        for position, (where, _) in enumerate(split.sources):
-            if where == "in":
-                mine.append(None)
-                continue
-            aval = split.linear.in_avals[position]
-            slot = next((f for f in free if slots[f] is aval), None)
-            if slot is None:
-                slot = len(slots)
-                slots.append(aval)
-            else:
-                free.remove(slot)
-            mine.append(slot)
-        assigned.append(mine)
+    slots, assigned, shared = _assign_slots(splits, branches[0].in_avals)
     primal_branches, linear_branches = [], []
     for split, mine in zip(splits, assigned):
 
@@ -114,8 +96,7 @@ def _linearized_branches(branches, nonzeros):
                 args[len(slots) + len(shared) :],
             )
             chosen = [
-                rest[shared.index(i)] if where == "in" else residuals[slot]
-                for (where, i), slot in zip(split.sources, mine)
+                rest[shared.index(i)] if slot is None else residuals[slot] for (_, i), slot in zip(split.sources, mine)
             ]
             outs = iter(eval_jaxpr(split.linear.jaxpr, split.linear.consts, chosen + active))
             given = [next(outs) if nonzero else None for nonzero in split.out_nonzeros]
@@ -131,6 +112,43 @@ def _linearized_branches(branches, nonzeros):
     result = tuple(primal_branches), tuple(linear_branches), n_outs, shared, wanted
     branches[0].derived[key] = result
     return result
+
+
+def _assign_slots(splits, in_avals):
+    """Which residuals of the branches are results of the conditional, and which operands are kept as they are.
+
+    Returns the avals of the results ("slots"); for each branch, the slot of each residual or None for an operand; and
+    those operands. A slot has the residual of one branch or another; operands go where the branches that need them have
+    slots left over.
+    """
+    slots, assigned = [], []
+    for split in splits:
+        free = list(range(len(slots)))
+        mine = [None] * len(split.sources)
+        for position, (where, _) in enumerate(split.sources):
+            if where == "in":
+                continue
+            aval = split.linear.in_avals[position]
+            slot = next((f for f in free if slots[f] is aval), None)
+            if slot is None:
+                slot = len(slots)
+                slots.append(aval)
+            else:
+                free.remove(slot)
+            mine[position] = slot
+        assigned.append(mine)
+    shared = []
+    for i in sorted({i for split in splits for where, i in split.sources if where == "in"}):
+        users = [(mine, split.sources.index(("in", i))) for mine, split in zip(assigned, splits)
+                 if ("in", i) in split.sources]  # fmt: skip
+        slot = next(
+            (f for f, a in enumerate(slots) if a is in_avals[i] and all(f not in mine for mine, _ in users)), None
+        )
+        if slot is None:
+            shared.append(i)
+        for mine, position in users:
+            mine[position] = slot
+    return slots, assigned, shared
 
 
 def _zeros(aval):
