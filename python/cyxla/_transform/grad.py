@@ -1,6 +1,7 @@
 """Differentiation as users call it: jvp, vjp, linearize, grad, jacobians, linear_transpose."""
 
 import functools
+from operator import index
 
 from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
@@ -411,23 +412,47 @@ def grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, redu
 
 
 def fwd_and_bwd(fun, argnums, has_aux=False, jitted=True):
-    """Two functions: forward, giving the result and its pullback, and backward, applying a pullback to cotangents."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    """Two functions: forward, giving the result and its pullback, and backward, applying a pullback to cotangents.
+
+    The pullback is with respect to the arguments `argnums`, and a pytree of residuals; `backward` returns one cotangent
+    for an integer, else a tuple. Both are compiled unless `jitted` is False. With `has_aux`, `fun` returns a pair and
+    the auxiliary data come third.
+
+    Raises TypeError where `fun` is no function, ValueError for arguments that do not exist.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> forward, backward = cyxla.fwd_and_bwd(lambda x, y: jnp.sin(x) * y, argnums=0)
+    >>> value, pullback = forward(0.0, 3.0)
+    >>> backward(pullback, 1.0)
+    Array(3., dtype=float32, weak_type=True)
+    """
+    from cyxla._transform.jit import jit
+
+    _check_callable(fun, "fwd_and_bwd")
+    numbers = (index(argnums),) if hasattr(argnums, "__index__") else tuple(map(index, argnums))
 
     def forward(*args, **kwargs):
+        for number in numbers:
+            if not -len(args) <= number < len(args):
+                raise ValueError(
+                    f"fwd_and_bwd is to differentiate argument {number} of {function_name(fun)} (argnums={argnums}), "
+                    f"but the call has {len(args)} positional arguments"
+                )
+        places = [n % len(args) for n in numbers]
+
         def call(*chosen):
             full = list(args)
-            for n, value in zip(numbers, chosen):
+            for n, value in zip(places, chosen):
                 full[n] = value
             return fun(*full, **kwargs)
 
-        return vjp(call, *[args[n] for n in numbers], has_aux=has_aux)
+        return vjp(call, *[args[n] for n in places], has_aux=has_aux)
 
     def backward(pullback, cotangents):
         grads = pullback(cotangents)
-        return grads[0] if isinstance(argnums, int) else grads
+        return grads[0] if hasattr(argnums, "__index__") else grads
 
-    return forward, backward
+    return (jit(forward), jit(backward)) if jitted else (forward, backward)
 
 
 # -- jacobians
