@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._engine.staging import dce_jaxpr, trace_flat
-from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
+from cyxla._engine.staging import dce_jaxpr
+from cyxla._transform.arguments import DebugInfo, argument_path, function_name
 from cyxla._transform.checkpoint_policies import split_by_policy
 from cyxla._transform.jaxprs import (
     batch_arguments,
@@ -26,6 +26,7 @@ from cyxla._transform.jaxprs import (
 )
 from cyxla._transform.jit import jit_p, resolve_names
 from cyxla._transform.remembered import remembered
+from cyxla._transform.tracing import trace_lifted
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
@@ -203,20 +204,7 @@ remat = checkpoint
 
 
 def _trace(call, name, in_tree, avals):
-    """The jaxpr of a call, with its constants as leading arguments; the constants; the structure of the result."""
-    out_tree = None
-
-    def flat(tracers):
-        nonlocal out_tree
-        out = call(*tree_unflatten(in_tree, tracers))
-        outs, out_tree = tree_flatten(out)
-        for leaf in outs:
-            check_result(leaf, out, name)
-        return outs
-
-    jaxpr, consts = trace_flat(flat, avals, DebugInfo("checkpoint", name))
-    lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
-    return ClosedJaxpr(lifted, []), consts, out_tree
+    return trace_lifted(call, in_tree, avals, name, DebugInfo("checkpoint", name))
 
 
 def print_saved_residuals(f, *args, **kwargs):

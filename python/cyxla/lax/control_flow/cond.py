@@ -297,7 +297,7 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     >>> lax.cond(True, lambda x: x + 1.0, lambda x: x - 1.0, 2.0)
     Array(3., dtype=float32, weak_type=True)
     """
-    if not callable(true_fun) and len(operands) == 2 and callable(false_fun) is False and callable(operands[0]):
+    if len(operands) == 2 and not callable(true_fun) and callable(false_fun) and callable(operands[1]):
         # The old form cond(pred, true_operand, true_fun, false_operand, false_fun).
         true_operand, true_function, false_operand, false_function = true_fun, false_fun, *operands
         return cond(

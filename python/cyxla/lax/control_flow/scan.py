@@ -397,8 +397,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     xs_leaves, xs_tree = tree_flatten(xs)
     xs_leaves = to_arrays(xs_leaves, "scan")
     length = _length(xs_leaves, xs, length)
-    if unroll is not True and unroll is not False and (not isinstance(unroll, int) or unroll < 1):
-        raise ValueError(f"scan: unroll must be a positive integer or a bool, got {unroll!r}")
+    if unroll is not True and unroll is not False and (not isinstance(unroll, int) or unroll < 0):
+        raise ValueError(f"scan: unroll must be a bool or a number of steps, got {unroll!r}")
     if config.jax_disable_jit:
         return _scan_python(f, init, xs_leaves, xs_tree, length, reverse)
     x_avals = [typeof(x).update(shape=x.shape[1:]) for x in xs_leaves]
@@ -494,7 +494,7 @@ def map(f, xs, *, batch_size=None):
     >>> lax.map(lambda x: x * 2, jnp.arange(3))
     Array([0, 2, 4], dtype=int32)
     """
-    if batch_size is None:
+    if not batch_size:
         return scan(_mapped(f), (), xs)[1]
     from cyxla._transform.vmap import vmap
 
