@@ -565,7 +565,7 @@ def test_old_and_odd_arguments():
     agree(lambda jax: jax.lax.map(jax.numpy.sin, M, batch_size=0))
     agree(lambda jax: jax.lax.scan(lambda c, x: (c + x, c), np.float32(0), X, unroll=0))
     both_raise(
-        ValueError, lambda jax: jax.lax.custom_linear_solve(lambda v: v[:2], jax.numpy.asarray(X), lambda f, b: b)
+        "ValueError", lambda jax: jax.lax.custom_linear_solve(lambda v: v[:2], jax.numpy.asarray(X), lambda f, b: b)
     )
 
 
