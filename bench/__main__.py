@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bench import bench_hlo_size, bench_transformations
+from bench import bench_hlo_size, bench_transformations, residuals
 from bench.report import chart, read, table
 
 HERE = pathlib.Path(__file__).parent
@@ -37,6 +37,7 @@ def main():
         print("\n" + bench_hlo_size.table(bench_hlo_size.sizes()))
         if not sys.argv[1:]:
             print("\n" + bench_transformations.report())
+            print("\n" + residuals.table(residuals.measure()))
         chart(cases, RESULTS / "bench.png")
         print(f"\nchart: {RESULTS / 'bench.png'}")
     return status

@@ -2,7 +2,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cyxla._engine.array cimport Array, to_array
+from cyxla._engine.array cimport Array, ArrayImpl, to_array
 from cyxla._engine.aval cimport AbstractRef
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
@@ -11,7 +11,7 @@ from cyxla._engine.core cimport (
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.staging cimport LinearTrace, StagingTracer, new_linear_trace
+from cyxla._engine.staging cimport LinearTrace, StagingTracer, has_side_effect, new_linear_trace
 
 cdef Primitive add_any = None
 cdef object zeros = None     # (aval) -> Array of zeros under the current trace
@@ -100,7 +100,7 @@ cdef class JVPTrace(Trace):
                 tangents.append(None)
         primal_args = tuple(primals)
         if (not active and primitive is not new_reference) or not primitive.differentiable:
-            return bind_on(self.parent, primitive, primal_args, params)
+            return self.evaluate(primitive, primal_args, params)
         if poison is not None:
             out = bind_on(self.parent, primitive, primal_args, params)
             if not primitive.multiple_results:
@@ -113,7 +113,7 @@ cdef class JVPTrace(Trace):
             elif primitive.jvps is not None:
                 out, tangent_out = self.per_operand(primitive, primal_args, tangents, params)
             elif primitive.linear:
-                out = bind_on(self.parent, primitive, primal_args, params)
+                out = self.evaluate(primitive, primal_args, params)
                 for i in range(n):
                     if tangents[i] is None:
                         tangents[i] = zeros(tangent_aval((<Array>primals[i]).aval))
@@ -129,6 +129,15 @@ cdef class JVPTrace(Trace):
         if not primitive.multiple_results:
             return self.wrap(out, tangent_out)
         return [self.wrap(o, t) for o, t in zip(out, tangent_out)]
+
+    cdef object evaluate(self, Primitive primitive, tuple args, dict params):
+        cdef object out = bind_on(self.parent, primitive, args, params)
+        cdef LinearTrace linear
+        if self.linearizing:
+            linear = <LinearTrace>self.rule_trace
+            if linear.origins is not None:
+                linear.note(primitive, args, params, out)
+        return out
 
     cdef tuple per_operand(self, Primitive primitive, tuple primals, list tangents, dict params):
         cdef Py_ssize_t i
@@ -221,48 +230,136 @@ cpdef tuple jvp_flat(object fun, list primals, list tangents):
 cdef class LinearProgram:
     """The linear part of a linearized function: from tangents of its active arguments to tangents of its results."""
 
+    cdef dict environment(self):
+        cdef dict env = dict(zip(self.constvars, self.consts))
+        if self.prelude:
+            eval_eqns(self.prelude, env, [])
+        return env
+
     def transpose(self, list cotangents):
         """Cotangents of the arguments (None where zero), from those of the results (None or Zero where zero)."""
         self.discharge()
-        cdef dict consts = dict(zip(self.constvars, self.consts))
-        return backward(self.eqns, consts, self.outvars, cotangents, self.invars)
+        return backward(self.eqns, self.environment(), self.outvars, cotangents, self.invars)
 
     cdef int discharge(self) except -1:
         """Replaces references that hold tangents by their values, one after the other."""
         cdef Jaxpr jaxpr
+        cdef dict env
         if not has_references(self.eqns):
             return 0
+        env = self.environment()
         # A reference that is a result, of the auxiliary ones, has no cotangent.
         outvars = [None if v is None or type((<Var>v).aval) is AbstractRef else v for v in self.outvars]
         jaxpr, consts, values = discharge_linear(
-            Jaxpr(self.constvars, self.invars, [v for v in outvars if v is not None], self.eqns), self.consts)
+            Jaxpr(list(env), self.invars, [v for v in outvars if v is not None], self.eqns), list(env.values()))
         # A result with a value does not depend on the tangents: a zero that somebody wrote out.
         left, known = iter(jaxpr.outvars), iter(values)
         self.outvars = [None if v is None or next(known) is not None else next(left) for v in outvars]
         self.invars, self.eqns, self.constvars, self.consts = jaxpr.invars, jaxpr.eqns, jaxpr.constvars, consts
+        self.prelude = []
         return 0
 
     def apply(self, list tangents):
         """Tangents of the results (None where zero) from those of the arguments."""
-        cdef dict env = dict(zip(self.constvars, self.consts))
+        cdef dict env = self.environment()
         for var, tangent in zip(self.invars, tangents):
             env[var] = to_array(tangent)
         outs = [v for v in self.outvars if v is not None]
         values = iter(eval_eqns(self.eqns, env, outs))
         return [None if v is None else next(values) for v in self.outvars]
 
+    def prune(self, Py_ssize_t n):
+        """Drops the results after the first n, and the equations and residuals that the others do not need.
+
+        In a program written with `compact`, residuals that were broadcast or transposed are kept as they were before
+        that, and those that were made from no data are made again.
+        """
+        cdef Eqn eqn
+        cdef set live
+        cdef list kept = [], consts
+        cdef dict atoms
+        cdef tuple found
+        cdef bint needed
+        self.outvars = self.outvars[:n]
+        live = {v for v in self.outvars if v is not None}
+        for eqn in reversed(self.eqns):
+            needed = eqn.primitive.effects is not None and has_side_effect(eqn)
+            if not needed:
+                for var in eqn.outvars:
+                    if var in live:
+                        needed = True
+                        break
+            if needed:
+                kept.append(eqn)
+                for atom in eqn.invars:
+                    if type(atom) is Var:
+                        live.add(atom)
+        kept.reverse()
+        self.eqns = kept
+        consts = [(v, c) for v, c in zip(self.constvars, self.consts) if v in live]
+        self.constvars, self.consts = [v for v, _ in consts], [c for _, c in consts]
+        if self.origins:
+            self.constvars, self.consts = [], []
+            atoms = {}
+            for var, value in consts:
+                if <Py_ssize_t><void*>value not in self.origins:
+                    atoms[<Py_ssize_t><void*>value] = var
+                    self.constvars.append(var)
+                    self.consts.append(value)
+            for var, value in consts:
+                found = self.origins.get(<Py_ssize_t><void*>value)
+                if found is not None:
+                    self.remake(<Var>var, found, atoms)
+        self.origins = None
+
+    cdef object remake(self, Var var, tuple origin, dict atoms):
+        _, primitive, args, params, _ = origin
+        self.prelude.append(Eqn(primitive, [self.residual(arg, atoms) for arg in args], [var], params))
+        return var
+
+    cdef object residual(self, object value, dict atoms):
+        """The atom of an array in the prelude. `atoms` has those there are, by the id of the array."""
+        cdef Var var
+        atom = atoms.get(<Py_ssize_t><void*>value)
+        if atom is not None:
+            return atom
+        if isinstance(value, ArrayImpl) and (<ArrayImpl>value).literal_:
+            return Literal(value)
+        var = Var((<Array>value).aval)
+        found = self.origins.get(<Py_ssize_t><void*>value)
+        if found is None:
+            self.constvars.append(var)
+            self.consts.append(value)
+        else:
+            self.remake(var, found, atoms)
+        atoms[<Py_ssize_t><void*>value] = var
+        return var
+
+    def with_consts(self, list consts):
+        """The same program with other residuals."""
+        cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
+        program.invars = self.invars
+        program.prelude = self.prelude
+        program.eqns = self.eqns
+        program.constvars = self.constvars
+        program.consts = consts
+        program.outvars = self.outvars
+        return program
+
     def jaxpr(self):
         """The program as a jaxpr whose constvars are the residuals; its results are those not zero."""
-        return Jaxpr(self.constvars, self.invars, [v for v in self.outvars if v is not None], self.eqns)
+        return Jaxpr(self.constvars, self.invars, [v for v in self.outvars if v is not None],
+                     self.prelude + self.eqns)
 
 
-cpdef tuple linearize_flat(object fun, list primals, list active):
+cpdef tuple linearize_flat(object fun, list primals, list active, bint compact=False):
     """Evaluates `fun(list of arrays)` and records, in the same pass, its derivative at `primals`.
 
-    `active` says which arguments have tangents. Returns the results and the `LinearProgram`.
+    `active` says which arguments have tangents. Returns the results and the `LinearProgram`. With `compact` it notes
+    what is broadcast from what, so that pruning the program can keep the smaller arrays; all of these live until then.
     """
     cdef Trace parent = current_trace()
-    cdef LinearTrace linear = new_linear_trace(parent)
+    cdef LinearTrace linear = new_linear_trace(parent, compact)
     cdef JVPTrace trace = new_jvp_trace(parent, linear, True)
     cdef LinearProgram program = LinearProgram.__new__(LinearProgram)
     cdef JVPTracer tracer
@@ -284,7 +381,9 @@ cpdef tuple linearize_flat(object fun, list primals, list active):
                 outs.append(to_array(out))
             outvars.append(outvar)
         program.invars = linear.invars
+        program.prelude = []
         program.eqns = linear.eqns
+        program.origins = linear.origins
         program.constvars = linear.constvars
         program.consts = linear.consts
         program.outvars = outvars

@@ -396,6 +396,56 @@ cdef class Tracer(Array):
     def tolist(self):
         raise tracer_errors.ConcretizationTypeError(self, "the method .tolist() was called on it")
 
+    # What only arrays in memory have.
+
+    def _not_in_memory(self, what):
+        return tracer_errors.ConcretizationTypeError(self, f"{what} was asked for")
+
+    def addressable_data(self, index):
+        raise self._not_in_memory("the data on a device, by addressable_data(),")
+
+    @property
+    def addressable_shards(self):
+        raise self._not_in_memory("the attribute .addressable_shards")
+
+    @property
+    def global_shards(self):
+        raise self._not_in_memory("the attribute .global_shards")
+
+    @property
+    def committed(self):
+        raise self._not_in_memory("whether it is committed to a device")
+
+    def devices(self):
+        raise self._not_in_memory("the devices it is on, by devices(),")
+
+    @property
+    def is_fully_addressable(self):
+        raise self._not_in_memory("the attribute .is_fully_addressable")
+
+    @property
+    def is_fully_replicated(self):
+        raise self._not_in_memory("the attribute .is_fully_replicated")
+
+    def delete(self):
+        raise self._not_in_memory("its deletion, by delete(),")
+
+    def is_deleted(self):
+        raise self._not_in_memory("whether it is deleted")
+
+    def on_device_size_in_bytes(self):
+        raise self._not_in_memory("its size in memory, by on_device_size_in_bytes(),")
+
+    def unsafe_buffer_pointer(self):
+        raise self._not_in_memory("its address, by unsafe_buffer_pointer(),")
+
+    def to_concrete_value(self):
+        """None: the value is not known."""
+        return None
+
+    def full_lower(self):
+        return self
+
     def __iter__(self):
         if self.aval.ndim == 0:
             raise TypeError("iteration over a 0-d array")
@@ -835,6 +885,18 @@ cdef class Jaxpr:
     def out_avals(self):
         return [v.aval for v in self.outvars]
 
+    @property
+    def is_high(self):
+        return False
+
+    @property
+    def in_aval_qdds(self):
+        return self.in_avals
+
+    @property
+    def final_aval_qdds(self):
+        return self.in_avals
+
     def replace(self, **changes):
         """A copy with other `constvars`, `invars`, `outvars`, `eqns` or `debug_info`."""
         fields = {name: changes.pop(name, getattr(self, name))
@@ -897,6 +959,18 @@ cdef class ClosedJaxpr:
     @property
     def effects(self):
         return self.jaxpr.effects
+
+    @property
+    def is_high(self):
+        return False
+
+    @property
+    def in_aval_qdds(self):
+        return self.in_avals
+
+    @property
+    def final_aval_qdds(self):
+        return self.in_avals
 
     def replace(self, *, jaxpr=None, consts=None):
         return ClosedJaxpr(self.jaxpr if jaxpr is None else jaxpr, self.consts if consts is None else consts)

@@ -240,13 +240,7 @@ cdef class LoweringContext:
 
     def call(self, ClosedJaxpr closed, names, str hint="fn"):
         """Calls a jaxpr as a function of its own, written once per jaxpr; returns the names of the results."""
-        found = self.called.get(id(closed))
-        if found is None:
-            function = self.function_name(hint)
-            self.called[id(closed)] = (function, closed)
-            self.functions.append(self.function(closed, function, "private"))
-        else:
-            function = found[0]
+        function = self.private_function(closed, hint)
         types = [v.aval.mlir for v in closed.jaxpr.invars]
         results = [v.aval.mlir for v in closed.jaxpr.outvars]
         with_token = is_ordered(closed)
@@ -287,6 +281,16 @@ cdef class LoweringContext:
             function = found[0]
         outs = self.op(f"func.call @{function}({', '.join(names)}) : ({types}) -> ({results})", len(avals_out))
         return [outs] if len(avals_out) == 1 else outs
+
+    def private_function(self, ClosedJaxpr closed, str hint):
+        """The name of a function of the module that computes a jaxpr, which is written once."""
+        found = self.called.get(id(closed))
+        if found is not None:
+            return found[0]
+        function = self.function_name(hint)
+        self.called[id(closed)] = (function, closed)
+        self.functions.append(self.function(closed, function, "private"))
+        return function
 
     def function_name(self, str hint):
         hint = "".join([c if c.isalnum() and c.isascii() or c == "_" else "_" for c in hint]) or "fn"

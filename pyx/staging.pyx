@@ -14,6 +14,19 @@ from cyxla._engine.source cimport Location, user_location
 cdef object name_stack = None    # callable: the current named_scope of this thread
 
 
+cdef Primitive broadcast_in_dim_p = None
+cdef Primitive transpose_p = None
+cdef object cheap = frozenset()
+
+
+def install_movement(Primitive broadcast_in_dim, Primitive transpose, primitives):
+    """Primitives whose results are no residuals, their operands are; others that may be evaluated again."""
+    global broadcast_in_dim_p, transpose_p, cheap
+    broadcast_in_dim_p = broadcast_in_dim
+    transpose_p = transpose
+    cheap = frozenset(primitives)
+
+
 def install_name_stack(function):
     """`function()` gives the name scope that equations are marked with."""
     global name_stack
@@ -133,7 +146,68 @@ cdef class LinearTrace(StagingTrace):
         for arg in args:
             if type(arg) is StagingTracer and (<StagingTracer>arg)._trace is self:
                 return self.stage(primitive, args, params)
-        return bind_on(self.parent, primitive, args, params)
+        if self.origins is None:
+            return bind_on(self.parent, primitive, args, params)
+        if primitive.kind != GENERAL:
+            found = self.small_result(primitive, args, params)
+            if found is not None:
+                args, params = found
+                primitive = broadcast_in_dim_p
+        out = bind_on(self.parent, primitive, args, params)
+        self.note(primitive, args, params, out)
+        return out
+
+    cdef int note(self, Primitive primitive, tuple args, dict params, object out) except -1:
+        """Notes how a value was computed, if it need not be kept for the linear program.
+
+        It need not where it is a broadcast or transpose of what may be kept instead, or was made cheaply from no data.
+        """
+        cdef bint free = True
+        if primitive.multiple_results or primitive.effects is not None:
+            return 0
+        for arg in args:
+            if arg is out:
+                return 0
+            free = free and self.is_free(arg)
+        if primitive is not broadcast_in_dim_p and primitive is not transpose_p:
+            if not free or (args and primitive.kind == GENERAL and primitive not in cheap):
+                return 0
+        self.origins[<Py_ssize_t><void*>out] = (out, primitive, args, params, free)
+        return 0
+
+    cdef bint is_free(self, object value):
+        if isinstance(value, ArrayImpl) and (<ArrayImpl>value).literal_:
+            return True
+        found = self.origins.get(<Py_ssize_t><void*>value)
+        return found is not None and <bint>(<tuple>found)[4]
+
+    cdef tuple small_result(self, Primitive primitive, tuple args, dict params):
+        """An elementwise operation on arrays that are broadcast alike, of the arrays before that.
+
+        Returns its result, in a tuple, and the parameters of the broadcasting, or None where the arrays are others.
+        """
+        cdef tuple source = None, found
+        cdef list small = []
+        for arg in args:
+            if not (<Array>arg).aval.shape:
+                small.append(arg)
+                continue
+            found = self.origins.get(<Py_ssize_t><void*>arg)
+            if found is None or found[1] is not broadcast_in_dim_p:
+                return None
+            operand = (<tuple>found[2])[0]
+            if source is not None and (
+                found[3] != source[3] or (<Array>operand).aval.shape != (<Array>(<tuple>source[2])[0]).aval.shape
+            ):
+                return None
+            source = found
+            small.append(operand)
+        if source is None:
+            return None
+        args = tuple(small)
+        out = bind_on(self.parent, primitive, args, params)
+        self.note(primitive, args, params, out)
+        return (out,), source[3]
 
 
 def stage_here(Primitive primitive, *args, **params):
@@ -176,10 +250,12 @@ cdef StagingTrace new_staging_trace(object debug_info):
     return trace
 
 
-cdef LinearTrace new_linear_trace(Trace parent):
+cdef LinearTrace new_linear_trace(Trace parent, bint compact):
     cdef LinearTrace trace = LinearTrace.__new__(LinearTrace)
     initialize(trace)
     trace.parent = parent
+    if compact:
+        trace.origins = {}
     return trace
 
 
@@ -210,7 +286,7 @@ def trace_unknown(fun, avals):
 
     Returns the jaxpr of the results that depend on them, its constants, and for each result its value, or None.
     """
-    cdef LinearTrace trace = new_linear_trace(current_trace())
+    cdef LinearTrace trace = new_linear_trace(current_trace(), False)
     cdef PyObject* previous
     cdef list tracers = [trace.argument(aval) for aval in avals]
     cdef list values = [], unknown = []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cyxla._engine import aval, dtypes
-from cyxla._engine.aval import ShapedArray, shaped_array
+from cyxla._engine.aval import AbstractRef, ShapedArray, shaped_array
 
 NAMES = [name for name in dtypes.dtype_table() if not name.startswith("key<") and not name.startswith("pair<")]
 
@@ -205,3 +205,4 @@ def test_extended_dtypes():
 def test_the_collector_leaves_avals_alone():
     """What the table of avals hands out must never have been cleared."""
     assert not gc.is_tracked(ShapedArray((7, 3), "float32"))
+    assert not gc.is_tracked(AbstractRef(ShapedArray((7, 3), "float32")))

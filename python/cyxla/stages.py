@@ -3,4 +3,16 @@
 from cyxla._transform.jit import JitFunction as Wrapped
 from cyxla._transform.stages import ArgInfo, Compiled, CompilerParams, Lowered, OutInfo, Stage, Traced
 
-__all__ = ["ArgInfo", "Compiled", "CompilerParams", "Lowered", "OutInfo", "Stage", "Traced", "Wrapped"]
+CompilerOptions = dict[str, str | bool]
+
+__all__ = [
+    "ArgInfo",
+    "Compiled",
+    "CompilerOptions",
+    "CompilerParams",
+    "Lowered",
+    "OutInfo",
+    "Stage",
+    "Traced",
+    "Wrapped",
+]

@@ -558,3 +558,22 @@ def test_errors_of_associative_scan():
     both_raise("ValueError", lambda jax: jax.lax.associative_scan(jax.numpy.add, X, axis=2), "axis")
     with pytest.raises(TypeError, match="structure"):
         lax.associative_scan(lambda a, b: (a, b), X)
+
+
+def test_old_and_odd_arguments():
+    agree(lambda jax: jax.lax.cond(X[0] > 0, X, lambda x: x * 2, X, lambda x: x))
+    agree(lambda jax: jax.lax.map(jax.numpy.sin, M, batch_size=0))
+    agree(lambda jax: jax.lax.scan(lambda c, x: (c + x, c), np.float32(0), X, unroll=0))
+    both_raise(
+        "ValueError", lambda jax: jax.lax.custom_linear_solve(lambda v: v[:2], jax.numpy.asarray(X), lambda f, b: b)
+    )
+
+
+def test_branches_share_constants():
+    w = jnp.asarray(X)
+    jaxpr = cyxla.make_jaxpr(lambda w, p: lax.cond(p, lambda: w * 2, lambda: (w * w) * w))(w, True)
+    (eqn,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "cond"]
+    assert len(eqn.invars) == 2
+    swapped = lambda jax: lambda a, b, p: jax.lax.cond(p, lambda: a - 2 * b, lambda: b - 3 * a)
+    for p in (True, False):
+        agree(lambda jax: jax.jit(swapped(jax))(X, 2 * X, p))

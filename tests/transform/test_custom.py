@@ -523,3 +523,14 @@ def test_rule_is_not_traced_without_differentiation():
     assert traced == []
     cyxla.grad(f)(1.0)
     assert traced == ["fwd", "bwd"]
+
+
+@pytest.mark.parametrize("package", [jax, cyxla])
+def test_attributes(package):
+    function = package.custom_vjp(lambda x: x)
+    assert function.optimize_remat is False
+    function.defvjp(lambda x: (x, None), lambda _, ct: (ct,), optimize_remat=True)
+    assert function.optimize_remat is True
+    assert package.custom_jvp.jvp is None
+    zero = package.custom_derivatives.SymbolicZero.from_primal_value(package.numpy.ones(3))
+    assert (zero.shape, str(zero.dtype)) == ((3,), "float32")

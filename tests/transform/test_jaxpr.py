@@ -195,3 +195,29 @@ def test_source_of_equations():
 
 def test_typed_keys_print():
     agree(lambda jax: str(jax.make_jaxpr(lambda k: k)(jax.random.key(0))) == "{ lambda ; a:key<fry>[]. let  in (a,) }")
+
+
+@pytest.mark.parametrize("package", [jax, cyxla])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.devices(),
+        lambda x: x.delete(),
+        lambda x: x.is_deleted(),
+        lambda x: x.committed,
+        lambda x: x.addressable_shards,
+        lambda x: x.is_fully_addressable,
+        lambda x: x.unsafe_buffer_pointer(),
+        lambda x: x.on_device_size_in_bytes(),
+    ],
+)
+def test_tracers_are_nowhere(package, ask):
+    with pytest.raises(package.errors.ConcretizationTypeError):
+        package.jit(lambda x: ask(x) and x)(X)
+
+
+@pytest.mark.parametrize("package", [jax, cyxla])
+def test_jaxprs_of_values_only(package):
+    closed = package.make_jaxpr(lambda x: x)(X)
+    assert [closed.is_high, closed.jaxpr.is_high] == [False, False]
+    assert [a.shape for a in closed.in_aval_qdds + closed.final_aval_qdds] == [(3,), (3,)]

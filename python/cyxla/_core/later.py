@@ -3,6 +3,9 @@
 import importlib
 import sys
 
+# The name by which a package holds what it would load, and has not yet.
+LATER = "_names_for_later"
+
 
 def later(package, names_by_module, modules=()):
     """`__getattr__` and `__dir__` of a package, as PEP 562 has them.
@@ -14,20 +17,24 @@ def later(package, names_by_module, modules=()):
       modules: names of modules that are public themselves.
     """
     namespace = vars(sys.modules[package])
-    module_of = {name: module for module, names in names_by_module.items() for name in names.split()}
+    later = {name: f"{package}.{module}" for module, names in names_by_module.items() for name in names.split()}
+    submodules = {name: f"{package}.{name}" for name in modules}
+    everything = {*later, *submodules}
+    namespace[LATER] = {**later, **submodules}
 
     def __getattr__(name):
-        module = module_of.get(name)
+        module = later.get(name)
         if module is not None:
-            value = getattr(importlib.import_module(f"{package}.{module}"), name)
-        elif name in modules:
-            value = importlib.import_module(f"{package}.{name}")
+            value = getattr(importlib.import_module(module), name)
+        elif name in submodules:
+            value = importlib.import_module(submodules[name])
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         namespace[name] = value
+        namespace[LATER].pop(name, None)
         return value
 
     def __dir__():
-        return sorted({*namespace, *module_of, *modules})
+        return sorted({*namespace, *everything})
 
     return __getattr__, __dir__

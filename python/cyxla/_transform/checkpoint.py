@@ -1,18 +1,19 @@
 """`checkpoint` (also `remat`): intermediate values are computed again for the backward pass instead of being kept.
 
-The primal call keeps nothing but its arguments. Its derivative is one linear equation, `remat_linear`, that holds those
-arguments; its transpose runs the function again, with residuals, and then backward.
+The primal call keeps nothing but its arguments, and what its policy says. Its derivative is one equation of the same
+primitive that takes those and runs the function again; the transpose of that runs it again and then backward.
 """
 
 import functools
+from typing import NamedTuple
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._engine.staging import dce_jaxpr, trace_flat
-from cyxla._transform.arguments import DebugInfo, argument_path, check_result, function_name
+from cyxla._engine.staging import dce_jaxpr
+from cyxla._transform.arguments import DebugInfo, argument_path, function_name
 from cyxla._transform.checkpoint_policies import split_by_policy
 from cyxla._transform.jaxprs import (
     batch_arguments,
@@ -21,7 +22,6 @@ from cyxla._transform.jaxprs import (
     jvp_jaxpr,
     keep,
     linearize_jaxpr,
-    move_batch_axis,
     spread,
     trace_to_jaxpr,
     transpose_jaxpr,
@@ -29,6 +29,7 @@ from cyxla._transform.jaxprs import (
 from cyxla._transform.jit import jit_p, resolve_names
 from cyxla._transform.references import batch_by_values, batches_elsewhere, is_reference
 from cyxla._transform.remembered import remembered
+from cyxla._transform.tracing import trace_lifted
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
@@ -38,26 +39,64 @@ def _jvp(primals, tangents, *, jaxpr, **params):
     return outs[:n], spread(outs[n:], out_nonzeros)
 
 
-def _linearize(primals, tangents, *, jaxpr, prevent_cse, policy, **params):
+def _linearize(primals, tangents, *, jaxpr, policy, differentiated, **params):
     if any(map(is_reference, primals)):
         raise ValueError(
             "a function under checkpoint uses a reference from outside and is being differentiated: it would be read "
             "and written a second time, for the backward pass. Make the reference inside, or read it before the call"
         )
-    nonzeros = tuple(type(t) is not Zero for t in tangents)
-    n, kept = len(jaxpr.out_avals), 0
-    again = jaxpr
-    if policy is not None:
-        jaxpr, again, kept = split_by_policy(jaxpr, policy)
-    outs = remat_p.bind(*primals, jaxpr=jaxpr, prevent_cse=prevent_cse, policy=None, **params)
-    nonzeros += (False,) * kept
-    out_nonzeros = linearize_jaxpr(again, nonzeros).out_nonzeros
+    n = len(jaxpr.out_avals)
+    split = _split(jaxpr, policy, tuple(type(t) is not Zero for t in tangents))
+    outs = remat_p.bind(*primals, jaxpr=split.forward, policy=None, differentiated=differentiated, **params)
     dots = []
-    if any(out_nonzeros):
+    if any(split.out_nonzeros):
+        residuals = [x for x, needed in zip(primals, split.needed) if needed] + outs[n:]
         active = [t for t in tangents if type(t) is not Zero]
-        operands = [*primals, *outs[n:], *active]
-        dots = remat_linear_p.bind(*operands, jaxpr=again, nonzeros=nonzeros, prevent_cse=prevent_cse)
-    return outs[:n], spread(dots, out_nonzeros)
+        dots = remat_p.bind(*residuals, *active, jaxpr=split.linear, policy=None, differentiated=True, **params)
+    return outs[:n], spread(dots, split.out_nonzeros)
+
+
+class _Split(NamedTuple):
+    """A checkpointed program and its derivative.
+
+    `forward`: arguments -> results, then the values that are kept for the derivative. `linear`: the arguments marked in
+    `needed`, kept values, tangents of the active arguments -> tangents of the results marked in `out_nonzeros`.
+    """
+
+    forward: ClosedJaxpr
+    linear: ClosedJaxpr
+    needed: list
+    out_nonzeros: tuple
+
+
+def _split(jaxpr, policy, nonzeros):
+    key = ("remat", policy, nonzeros)
+    found = jaxpr.derived.get(key)
+    if found is not None:
+        return found
+    forward, again, n_kept = (jaxpr, jaxpr, 0) if policy is None else split_by_policy(jaxpr, policy)
+    split = linearize_jaxpr(again, nonzeros + (False,) * n_kept)
+    n_args, n = len(jaxpr.in_avals), len(again.in_avals)
+
+    def program(args):
+        outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args[:n])
+        residuals = split.residuals(args[:n], outs)
+        return eval_jaxpr(split.linear.jaxpr, split.linear.consts, residuals + args[n:])
+
+    active = [aval_to_tangent(a) for a, nonzero in zip(jaxpr.in_avals, nonzeros) if nonzero]
+    closed = trace_to_jaxpr(program, again.in_avals + active)
+    tangents = [False] * n + [True] * len(active)
+    linear, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), tangents)
+    # Of what the policy wants kept, that which the derivative does not need is not.
+    wanted = [True] * len(jaxpr.out_avals) + used[n_args:n]
+    needed_forward, _ = dce_jaxpr(forward.jaxpr, wanted, True)
+    found = jaxpr.derived[key] = _Split(
+        ClosedJaxpr(needed_forward, forward.consts),
+        ClosedJaxpr(linear, closed.consts),
+        used[:n_args],
+        split.out_nonzeros,
+    )
+    return found
 
 
 def _batch(axis, args, dims, *, jaxpr, **params):
@@ -69,13 +108,25 @@ def _batch(axis, args, dims, *, jaxpr, **params):
 
 
 def _transpose(cotangents, *args, jaxpr, **params):
-    linear = [is_undefined_primal(a) for a in args]
-    transposed, nonzeros = transpose_jaxpr(jaxpr, linear, [type(ct) is not Zero for ct in cotangents])
+    linear = tuple(is_undefined_primal(a) for a in args)
+    program, nonzeros = _transposed(jaxpr, linear, tuple(type(ct) is not Zero for ct in cotangents))
     known = [a for a in args if not is_undefined_primal(a)]
-    transposed, outer = hoist(transposed)
-    outs = remat_p.bind(*outer, *known, *[ct for ct in cotangents if type(ct) is not Zero], jaxpr=transposed, **params)
+    program, outer = hoist(program)
+    cts = [ct for ct in cotangents if type(ct) is not Zero]
+    outs = remat_p.bind(*outer, *known, *cts, jaxpr=program, **params)
     found = iter(spread(outs, nonzeros))
     return [next(found) if is_linear else None for is_linear in linear]
+
+
+def _transposed(jaxpr, linear, ct_nonzeros):
+    key = ("remat transpose", linear, ct_nonzeros)
+    found = jaxpr.derived.get(key)
+    if found is None:
+        closed, nonzeros = transpose_jaxpr(jaxpr, linear, ct_nonzeros)
+        # Results that only the next layer needed are not computed again.
+        program, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), True)
+        found = keep(jaxpr.derived, key, (ClosedJaxpr(program, closed.consts), nonzeros), closed)
+    return found
 
 
 def _lower(ctx, *names, jaxpr, prevent_cse, differentiated, **params):
@@ -99,99 +150,6 @@ remat_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=lambda *, jaxpr, **params: jaxpr.effects,
-)
-
-
-# -- the linear program of a checkpointed call
-
-
-def _tangent_program(jaxpr, nonzeros):
-    """(primals, active tangents) -> tangents of the results, as a jaxpr."""
-    key = ("remat tangents", nonzeros)
-    found = jaxpr.derived.get(key)
-    if found is None:
-        split = linearize_jaxpr(jaxpr, nonzeros)
-        n = len(jaxpr.in_avals)
-
-        def program(args):
-            outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args[:n])
-            residuals = split.residuals(args[:n], outs)
-            return eval_jaxpr(split.linear.jaxpr, split.linear.consts, residuals + args[n:])
-
-        active = [aval_to_tangent(a) for a, nonzero in zip(jaxpr.in_avals, nonzeros) if nonzero]
-        found = jaxpr.derived[key] = trace_to_jaxpr(program, jaxpr.in_avals + active)
-    return found
-
-
-def _linear_abstract(*avals, jaxpr, nonzeros, **params):
-    wanted = linearize_jaxpr(jaxpr, nonzeros).out_nonzeros
-    return [aval_to_tangent(a) for a, nonzero in zip(jaxpr.out_avals, wanted) if nonzero]
-
-
-def _linear_impl(*args, jaxpr, nonzeros, **params):
-    program = _tangent_program(jaxpr, nonzeros)
-    return eval_jaxpr(program.jaxpr, program.consts, args)
-
-
-def _linear_jvp(primals, tangents, *, jaxpr, nonzeros, **params):
-    program = _tangent_program(jaxpr, nonzeros)
-    forward, out_nonzeros = jvp_jaxpr(program, [type(t) is not Zero for t in tangents])
-    outs = jit_p.bind(*primals, *[t for t in tangents if type(t) is not Zero], jaxpr=forward, name="checkpoint")
-    n = len(program.out_avals)
-    return outs[:n], spread(outs[n:], out_nonzeros)
-
-
-def _linear_transpose(cotangents, *args, jaxpr, nonzeros, prevent_cse):
-    n = len(jaxpr.in_avals)
-    ct_nonzeros = tuple(type(ct) is not Zero for ct in cotangents)
-    program, present = _transposed_program(jaxpr, nonzeros, ct_nonzeros)
-    active = [ct for ct in cotangents if type(ct) is not Zero]
-    program, outer = hoist(program)
-    found = remat_p.bind(
-        *outer, *args[:n], *active, jaxpr=program, prevent_cse=prevent_cse, differentiated=True, policy=None
-    )
-    return [None] * n + spread(found, present)
-
-
-def _transposed_program(jaxpr, nonzeros, ct_nonzeros):
-    """(primals, cotangents that are not zero) -> cotangents of the active arguments; and which of those there are."""
-    key = ("remat transpose", nonzeros, ct_nonzeros)
-    found = jaxpr.derived.get(key)
-    if found is None:
-        split = linearize_jaxpr(jaxpr, nonzeros)
-        n, n_residuals = len(jaxpr.in_avals), len(split.sources)
-        linear = [False] * n_residuals + [True] * sum(nonzeros)
-        transposed, present = transpose_jaxpr(split.linear, linear, ct_nonzeros)
-
-        def program(args):
-            outs = eval_jaxpr(split.primal.jaxpr, split.primal.consts, args[:n])
-            residuals = split.residuals(args[:n], outs)
-            return eval_jaxpr(transposed.jaxpr, transposed.consts, residuals + args[n:])
-
-        closed = trace_to_jaxpr(program, jaxpr.in_avals + transposed.in_avals[n_residuals:])
-        # Results that only the next layer needed are not computed again.
-        needed, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals), True)
-        found = keep(jaxpr.derived, key, (ClosedJaxpr(needed, closed.consts), present), closed)
-    return found
-
-
-def _linear_batch(axis, args, dims, *, jaxpr, nonzeros, **params):
-    args = [move_batch_axis(a, d, axis.size) for a, d in zip(args, dims)]
-    closed, _ = batch_jaxpr(jaxpr, axis, [True] * len(jaxpr.in_avals), True)
-    outs = remat_linear_p.bind(*args, jaxpr=closed, nonzeros=nonzeros, **params)
-    return outs, [0] * len(outs)
-
-
-remat_linear_p = Primitive(
-    "remat_linear",
-    abstract=_linear_abstract,
-    impl=_linear_impl,
-    jvp=_linear_jvp,
-    transpose=_linear_transpose,
-    batch=_linear_batch,
-    batch_needs_axis=True,
-    lower=lambda ctx, *names, jaxpr, nonzeros, **params: ctx.inline(_tangent_program(jaxpr, nonzeros), names),
-    multiple_results=True,
 )
 
 
@@ -258,20 +216,7 @@ remat = checkpoint
 
 
 def _trace(call, name, in_tree, avals):
-    """The jaxpr of a call, with its constants as leading arguments; the constants; the structure of the result."""
-    out_tree = None
-
-    def flat(tracers):
-        nonlocal out_tree
-        out = call(*tree_unflatten(in_tree, tracers))
-        outs, out_tree = tree_flatten(out)
-        for leaf in outs:
-            check_result(leaf, out, name)
-        return outs
-
-    jaxpr, consts = trace_flat(flat, avals, DebugInfo("checkpoint", name))
-    lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
-    return ClosedJaxpr(lifted, []), consts, out_tree
+    return trace_lifted(call, in_tree, avals, name, DebugInfo("checkpoint", name))
 
 
 def print_saved_residuals(f, *args, **kwargs):

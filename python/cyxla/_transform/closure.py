@@ -3,9 +3,9 @@
 from cyxla._engine.core import Tracer, aval_to_tangent, eval_jaxpr
 from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._engine.staging import trace_flat
-from cyxla._transform.arguments import DebugInfo, check_result, function_name
+from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.shapes import abstract
+from cyxla._transform.tracing import trace_tree
 
 
 def closure_convert(fun, *example_args):
@@ -26,17 +26,7 @@ def closure_convert(fun, *example_args):
     leaves, in_tree = tree_flatten(example_args)
     avals = [abstract(leaf) for leaf in leaves]
     name = function_name(fun)
-    out_tree = None
-
-    def flat(tracers):
-        nonlocal out_tree
-        out = fun(*tree_unflatten(in_tree, tracers))
-        outs, out_tree = tree_flatten(out)
-        for leaf in outs:
-            check_result(leaf, out, name)
-        return outs
-
-    jaxpr, consts = trace_flat(flat, avals, DebugInfo("closure_convert", name))
+    jaxpr, consts, out_tree = trace_tree(fun, in_tree, avals, name, DebugInfo("closure_convert", name))
     is_hoisted = [isinstance(c, Tracer) and aval_to_tangent(c.aval).dtype != float0 for c in consts]
     n_hoisted = sum(is_hoisted)
 

@@ -216,10 +216,8 @@ class custom_jvp(_CustomFunction):
     Array(2., dtype=float32, weak_type=True)
     """
 
-    def __init__(self, fun, nondiff_argnums=(), nondiff_argnames=()):
-        super().__init__(fun, nondiff_argnums, nondiff_argnames)
-        self.jvp = None
-        self.symbolic_zeros = False
+    jvp = None
+    symbolic_zeros = False
 
     def defjvp(self, jvp, symbolic_zeros=False):
         """Sets the rule `jvp(*nondiff, primals, tangents) -> (primal result, tangent result)`; returns it."""
@@ -338,6 +336,11 @@ class SymbolicZero:
 
     def __init__(self, aval):
         self.aval = aval
+
+    @staticmethod
+    def from_primal_value(value):
+        """The zero that is a tangent of an array or number."""
+        return SymbolicZero(aval_to_tangent(typeof(value)))
 
     @property
     def shape(self):
@@ -551,14 +554,17 @@ class custom_vjp(_CustomFunction):
         self.fwd = None
         self.bwd = None
         self.symbolic_zeros = False
+        self.optimize_remat = False
 
     def defvjp(self, fwd, bwd, symbolic_zeros=False, optimize_remat=False):
         """Sets `fwd(*args) -> (result, residuals)` and `bwd(*nondiff, residuals, cotangent) -> arguments' cotangents`.
 
-        A cotangent of None is zero.
+        A cotangent of None is zero. `optimize_remat` changes nothing: what `fwd` computes for residuals that nobody
+        needs is removed as dead code.
         """
         self.fwd, self.bwd = fwd, bwd
         self.symbolic_zeros = symbolic_zeros
+        self.optimize_remat = optimize_remat
 
     @api_boundary
     def __call__(self, *args, **kwargs):

@@ -1,12 +1,10 @@
 """Differentiation as users call it: jvp, vjp, linearize, grad, jacobians, linear_transpose."""
 
 import functools
+from operator import index
 
-import numpy as np
-
-from cyxla._engine.array import Array, ArrayImpl, asarray, is_arraylike, literal, typeof, with_aval
+from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
-from cyxla._engine.aval import AbstractRef
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent, check_not_forbidden
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
@@ -14,9 +12,10 @@ from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
+from cyxla._transform.pullback import VJP, materialize
 from cyxla._transform.references import is_reference
 from cyxla._transform.shapes import abstract
-from cyxla.tree_util import Partial, keystr, register_pytree_node, tree_flatten_with_path
+from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
 
 KINDS = ("bool", "int", "int", "float", "complex", "float0", "extended")
 
@@ -117,7 +116,7 @@ def jvp(fun, primals, tangents, has_aux=False):
     leaves = _to_arrays(leaves, "jvp")
     flat_tangents = []
     for primal, tangent in zip(leaves, tangent_leaves):
-        flat_tangents.append(_check_tangent(primal, tangent, "jvp"))
+        flat_tangents.append(_check_tangent(primal.aval, tangent, "jvp"))
     flat = Flattened(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
     results, aux = flat.split(outs)
@@ -129,8 +128,8 @@ def jvp(fun, primals, tangents, has_aux=False):
 
 
 def _check_tangent(primal, tangent, api):
-    """The tangent as an array, or None where it is a zero of dtype float0."""
-    wanted = aval_to_tangent(primal.aval)
+    """The tangent of a value of type `primal` as an array, or None where it is a zero of dtype float0."""
+    wanted = aval_to_tangent(primal)
     if getattr(tangent, "dtype", None) == float0:
         if wanted.dtype != float0:
             raise TypeError(
@@ -168,31 +167,28 @@ def linearize(fun, *primals, has_aux=False):
     leaves = _to_arrays(leaves, "linearize")
     flat = Flattened(fun, in_tree, has_aux)
     active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
-    outs, program = linearize_flat(flat, leaves, active)
+    outs, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(outs)
-    out_tree = flat.out_tree
+    program.prune(len(results))
+    bare = program.with_consts([])
+    in_avals, out_avals = [x.aval for x in leaves], [r.aval for r in results]
+    out_tree, name = flat.out_tree, function_name(fun)
 
     @api_boundary
-    def linear(*tangents):
+    def linear(residuals, *tangents):
         tangent_leaves, tangent_tree = tree_flatten(tangents)
         if tangent_tree != in_tree:
             raise TypeError(
                 f"the linearized function takes tangents of structure {in_tree}, as the primals; got {tangent_tree}"
             )
-        checked = [_check_linear_tangent(p, t) for p, t in zip(leaves, tangent_leaves)]
-        out = program.apply([t for t, a in zip(checked, active) if a])[: len(results)]
-        return tree_unflatten(
-            out_tree,
-            [materialize(None, r.aval) if t is None else t for r, t in zip(results, out)],
-        )
+        checked = [_check_tangent(aval, t, "linearize") for aval, t in zip(in_avals, tangent_leaves)]
+        linear_program = bare.with_consts([asarray(r) for r in residuals])
+        out = linear_program.apply([t for t, a in zip(checked, active) if a])
+        return tree_unflatten(out_tree, [materialize(None, a) if t is None else t for a, t in zip(out_avals, out)])
 
-    value = tree_unflatten(out_tree, results), Partial(linear)
+    linear.__name__ = f"linearized_{name}"
+    value = tree_unflatten(out_tree, results), Partial(linear, program.consts)
     return (*value, aux) if has_aux else value
-
-
-def _check_linear_tangent(primal, tangent):
-    tangent = _check_tangent(primal, tangent, "linearize") if getattr(tangent, "dtype", None) != float0 else None
-    return tangent if tangent is not None else None
 
 
 # -- reverse mode
@@ -213,10 +209,12 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     leaves, in_tree = tree_flatten(primals)
     leaves = _to_arrays(leaves, "vjp")
     flat = Flattened(fun, in_tree, has_aux)
-    results, pull = _vjp_flat(flat, leaves)
+    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    results, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(results)
-    function = VJP(_Pullback(pull, in_tree, flat.out_tree, [r.aval for r in results], [x.aval for x in leaves], fun))
-    value = tree_unflatten(flat.out_tree, results), function
+    out_avals = [r.aval for r in results]
+    pullback = VJP.of(program, active, in_tree, flat.out_tree, leaves, out_avals, function_name(fun))
+    value = tree_unflatten(flat.out_tree, results), pullback
     return (*value, aux) if has_aux else value
 
 
@@ -231,155 +229,6 @@ def _vjp_flat(flat, leaves):
         return [next(found) if a else None for a in active]
 
     return results, pull
-
-
-class DontWant:
-    """Given to `with_refs` for an argument whose gradient nobody wants."""
-
-    def __repr__(self):
-        return "DontWant()"
-
-
-class DidntWant:
-    """What a pullback returns for such an argument."""
-
-    def __repr__(self):
-        return "DidntWant()"
-
-
-class GradValue:
-    """Given to `with_refs` for an argument whose gradient is to be returned."""
-
-    def __repr__(self):
-        return "GradValue()"
-
-
-class GradRef:
-    """What a pullback returns for an argument whose gradient it added to a reference."""
-
-    def __repr__(self):
-        return "GradRef()"
-
-
-class VJP(Partial):
-    """The function from cotangents to gradients that `vjp` returns."""
-
-    def with_refs(self, *refs):
-        """The same function, which adds gradients to references instead of returning them.
-
-        For each array of the differentiated arguments there is a reference of its shape and dtype, `ad.DontWant()`, or
-        anything else where the gradient is to be returned. Raises TypeError where the structures differ.
-
-        >>> import cyxla
-        >>> y, pullback = cyxla.vjp(lambda x: x * 3.0, 2.0)
-        >>> total = cyxla.new_ref(0.5)
-        >>> pullback.with_refs(total)(1.0)
-        (GradRef(),)
-        >>> total
-        Ref(3.5, dtype=float32, weak_type=True)
-        """
-        pullback = self.func
-        leaves, tree = tree_flatten(refs)
-        if tree != pullback.in_tree:
-            raise TypeError(
-                f"with_refs takes one reference for each differentiated array, in the structure {pullback.in_tree} of "
-                f"the arguments; got {tree}. cyxla.ad.GradValue() stands for a gradient to return"
-            )
-
-        def accumulate(cotangents):
-            found = pullback.gradients(cotangents)
-            return tree_unflatten(pullback.in_tree, [_deliver(*each) for each in zip(leaves, found, pullback.in_avals)])
-
-        return Partial(accumulate)
-
-
-register_pytree_node(
-    VJP,
-    lambda vjp: ((vjp.args, vjp.keywords), vjp.func),
-    lambda func, children: VJP(func, *children[0], **children[1]),
-)
-
-
-for _answer in (GradRef, DidntWant):
-    # Without leaves, so that transformed functions can return them.
-    register_pytree_node(_answer, lambda answer: ((), None), lambda _, children, _answer=_answer: _answer())
-
-
-def _deliver(place, gradient, aval):
-    """Puts a gradient where the user wants it; what is returned instead."""
-    if is_reference(place):
-        if gradient is not None:
-            operations.lax.refs.reference.add(place, None, gradient, "with_refs")
-        return GradRef()
-    return DidntWant() if isinstance(place, DontWant) else materialize(gradient, aval)
-
-
-class _Pullback:
-    """The function that `vjp` returns."""
-
-    __slots__ = ("fun", "in_avals", "in_tree", "out_avals", "out_tree", "pull")
-
-    def __init__(self, pull, in_tree, out_tree, out_avals, in_avals, fun):
-        self.pull = pull
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-        self.out_avals = out_avals
-        self.in_avals = in_avals
-        self.fun = fun
-
-    @property
-    def __name__(self):
-        return f"vjp_of_{function_name(self.fun)}"
-
-    @api_boundary
-    def __call__(self, cotangents):
-        results = self.gradients(cotangents)
-        return tree_unflatten(self.in_tree, [materialize(ct, aval) for ct, aval in zip(results, self.in_avals)])
-
-    def gradients(self, cotangents):
-        """The flat gradients, None where zero."""
-        leaves, tree = tree_flatten(cotangents)
-        if tree != self.out_tree:
-            raise ValueError(
-                f"the pullback of {function_name(self.fun)} takes cotangents structured like its result, "
-                f"{self.out_tree}; got {tree}"
-            )
-        flat = []
-        for leaf, aval in zip(leaves, self.out_avals):
-            wanted = aval_to_tangent(aval)
-            if getattr(leaf, "dtype", None) == float0 or type(leaf) is Zero:
-                flat.append(None)
-                continue
-            got = typeof(leaf)
-            if got.shape != wanted.shape or got.dtype != wanted.dtype:
-                raise ValueError(
-                    f"the pullback of {function_name(self.fun)} got a cotangent of type {got.str_short()} where its "
-                    f"result is {aval.str_short()}: the cotangent must be {wanted.str_short()}"
-                )
-            if wanted.dtype == float0:
-                flat.append(None)
-                continue
-            flat.append(asarray(leaf))
-        return self.pull(flat)
-
-
-def materialize(ct, aval):
-    """A cotangent as the user sees it: zeros where there is none, of dtype float0 for integers."""
-    if type(aval) is AbstractRef:
-        aval = aval.inner_aval
-    if ct is not None:
-        return weaken(ct) if aval.weak_type and not ct.weak_type else ct
-    tangent = aval_to_tangent(aval)
-    if tangent.dtype == float0:
-        return np.zeros(aval.shape, float0)
-    return instantiate_zeros(Zero(tangent))
-
-
-def weaken(array):
-    """The array, weakly typed: derivatives with respect to Python scalars are as weak as those."""
-    if isinstance(array, ArrayImpl):
-        return with_aval(array, array.aval.update(weak_type=True))
-    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=True, sharding=None)
 
 
 @api_boundary
@@ -569,23 +418,47 @@ def grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=False, redu
 
 
 def fwd_and_bwd(fun, argnums, has_aux=False, jitted=True):
-    """Two functions: forward, giving the result and its pullback, and backward, applying a pullback to cotangents."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    """Two functions: forward, giving the result and its pullback, and backward, applying a pullback to cotangents.
+
+    The pullback is with respect to the arguments `argnums`, and a pytree of residuals; `backward` returns one cotangent
+    for an integer, else a tuple. Both are compiled unless `jitted` is False. With `has_aux`, `fun` returns a pair and
+    the auxiliary data come third.
+
+    Raises TypeError where `fun` is no function, ValueError for arguments that do not exist.
+
+    >>> import cyxla, cyxla.numpy as jnp
+    >>> forward, backward = cyxla.fwd_and_bwd(lambda x, y: jnp.sin(x) * y, argnums=0)
+    >>> value, pullback = forward(0.0, 3.0)
+    >>> backward(pullback, 1.0)
+    Array(3., dtype=float32, weak_type=True)
+    """
+    from cyxla._transform.jit import jit
+
+    _check_callable(fun, "fwd_and_bwd")
+    numbers = (index(argnums),) if hasattr(argnums, "__index__") else tuple(map(index, argnums))
 
     def forward(*args, **kwargs):
+        for number in numbers:
+            if not -len(args) <= number < len(args):
+                raise ValueError(
+                    f"fwd_and_bwd is to differentiate argument {number} of {function_name(fun)} (argnums={argnums}), "
+                    f"but the call has {len(args)} positional arguments"
+                )
+        places = [n % len(args) for n in numbers]
+
         def call(*chosen):
             full = list(args)
-            for n, value in zip(numbers, chosen):
+            for n, value in zip(places, chosen):
                 full[n] = value
             return fun(*full, **kwargs)
 
-        return vjp(call, *[args[n] for n in numbers], has_aux=has_aux)
+        return vjp(call, *[args[n] for n in places], has_aux=has_aux)
 
     def backward(pullback, cotangents):
         grads = pullback(cotangents)
-        return grads[0] if isinstance(argnums, int) else grads
+        return grads[0] if hasattr(argnums, "__index__") else grads
 
-    return forward, backward
+    return (jit(forward), jit(backward)) if jitted else (forward, backward)
 
 
 # -- jacobians

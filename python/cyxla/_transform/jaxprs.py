@@ -124,7 +124,8 @@ def linearize_jaxpr(closed, nonzeros):
 
     def primal(args):
         nonlocal program
-        outs, program = linearize_flat(_evaluate(closed), args, list(nonzeros))
+        outs, program = linearize_flat(_evaluate(closed), args, list(nonzeros), True)
+        program.prune(num_outs)
         return outs + [c for c in program.consts if isinstance(c, Tracer)]
 
     primal_closed = trace_to_jaxpr(primal, closed.in_avals)
@@ -157,7 +158,10 @@ def linearize_jaxpr(closed, nonzeros):
         residual_vars.append(var)
     primal_closed = ClosedJaxpr(Jaxpr(jaxpr.constvars, jaxpr.invars, outvars, jaxpr.eqns), primal_closed.consts)
     linear = Jaxpr(
-        known_vars, residual_vars + program.invars, [v for v in program.outvars if v is not None], program.eqns
+        known_vars,
+        residual_vars + program.invars,
+        [v for v in program.outvars if v is not None],
+        program.prelude + program.eqns,
     )
     result = closed.derived[key] = Linearized(
         primal_closed,

@@ -7,7 +7,7 @@ import inspect
 import time
 
 from cyxla._engine import dispatch
-from cyxla._engine.array import typeof
+from cyxla._engine.array import ArrayImpl, typeof
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.config import epoch as config_epoch
 from cyxla._engine.core import Primitive, Tracer, Zero, is_undefined_primal
@@ -374,7 +374,7 @@ def _trace_entry(jitted, leaves, in_tree, static):
         identity = found
 
     # Programs depend on where committed arguments are; those have entries of their own.
-    device = next((leaf.device for leaf in leaves if getattr(leaf, "committed", False)), None)
+    device = next((leaf.device for leaf in leaves if type(leaf) is ArrayImpl and leaf.committed), None)
     options = spec.key()
     key = ("jit", options, in_tree, static, avals, device, config_epoch())
     values = [value for group in static for *_, value in group] if static else ()

@@ -5,23 +5,14 @@ from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import ClosedJaxpr, Jaxpr, Primitive, Var, Zero, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._engine.staging import trace_flat
 from cyxla._transform.arguments import function_name
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis
+from cyxla._transform.tracing import trace_lifted
 
 
 def _staged(fun, trees, avals, wanted, wanted_tree, what):
     """A function of (residuals, linear) as a jaxpr without constants of its own, and those constants."""
-    out_tree = None
-
-    def flat(tracers):
-        nonlocal out_tree
-        residuals, linear = tree_unflatten(trees, tracers)
-        outs, out_tree = tree_flatten(fun(residuals, linear))
-        return outs
-
-    jaxpr, consts = trace_flat(flat, avals)
-    closed = ClosedJaxpr(Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns), [])
+    closed, consts, out_tree = trace_lifted(fun, trees, avals, what)
     if wanted is not None:
         if out_tree != wanted_tree:
             raise TypeError(

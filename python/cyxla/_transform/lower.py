@@ -1,10 +1,6 @@
-"""Lowering rules written as Python functions of arrays, and functions that operations refer to."""
+"""Lowering rules written as Python functions of arrays."""
 
-import re
-
-from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var
 from cyxla._engine.lowering import trace_table
-from cyxla._transform.jit import jit_p
 
 
 def lower_fun(function, multiple_results=False):
@@ -30,18 +26,3 @@ def lower_fun(function, multiple_results=False):
         )
 
     return rule
-
-
-_CALLED = re.compile(r"func\.call @([\w.$]+)")
-
-
-def private_function(ctx, closed, hint):
-    """The name of a function of the module that computes a jaxpr, for operations that refer to one.
-
-    It is written once per jaxpr. A call is written aside, for the name in it.
-    """
-    invars = [Var(aval) for aval in closed.in_avals]
-    outvars = [Var(aval) for aval in closed.out_avals]
-    call = Eqn(jit_p, invars, outvars, {"jaxpr": closed, "name": hint})
-    text = ctx.body(ClosedJaxpr(Jaxpr([], invars, outvars, [call]), []), [f"%{i}" for i in range(len(invars))])
-    return _CALLED.search(text).group(1)

@@ -21,6 +21,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 
 import numpy as np
 
+from cyxla._core.later import LATER
 from cyxla._engine.array import ArrayImpl, MutableArray, typeof
 from cyxla._engine.caches import CacheInfo, cached, register
 from cyxla._engine.core import Primitive
@@ -234,8 +235,9 @@ class _Key:
         if root not in _LIBRARIES and "__getattr__" in scope:
             raise NotProvable(f"the module {module.__name__} computes its attributes")
         found = []
+        later = scope.get(LATER, ()) if root == "cyxla" else ()
         for name in attributes:
-            x = scope.get(name, self)
+            x = getattr(module, name) if name in later else scope.get(name, self)
             if x is not self:
                 # Whatever the library defines is a function of its arguments; it may have been replaced.
                 plain = root == "cyxla" and type(x) is not ModuleType

@@ -11,7 +11,7 @@ from cyxla._core.dtypes import issubdtype
 from cyxla._engine.array import asarray
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import ClosedJaxpr, Literal
-from cyxla._transform.checkpoint import _tangent_program, remat_linear_p, remat_p
+from cyxla._transform.checkpoint import remat_p
 from cyxla._transform.jaxprs import trace_to_jaxpr
 from cyxla._transform.jit import jit_p
 from cyxla.experimental.checkify import DivisionByZeroError, FailedCheckError, NaNError, OOBError, Site, check_p
@@ -180,8 +180,6 @@ def collect(closed, errors):
 
 def _held(eqn):
     """The jaxprs in an equation's parameters that are run as a part of it."""
-    if eqn.primitive is remat_linear_p:
-        return [_tangent_program(eqn.params["jaxpr"], eqn.params["nonzeros"])]
     found = []
     for value in eqn.params.values():
         for item in value if type(value) is tuple else (value,):

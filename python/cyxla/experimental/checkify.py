@@ -21,10 +21,11 @@ from cyxla._engine.aval import ShapedArray
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, Tracer, get_trace
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
-from cyxla._transform.arguments import check_result, function_name
+from cyxla._transform.arguments import function_name
 from cyxla._transform.effects import Effect, only
-from cyxla._transform.jaxprs import batch_arguments, trace_to_jaxpr
+from cyxla._transform.jaxprs import batch_arguments
 from cyxla._transform.remembered import remembered
+from cyxla._transform.tracing import trace_lifted
 from cyxla.tree_util import register_pytree_node_class
 
 # -- kinds of errors
@@ -372,21 +373,7 @@ def _wraps(f):
 
 
 def _trace(f, in_tree, avals):
-    from cyxla._transform.jaxprs import lift_constants
-
-    out_tree, name = None, function_name(f)
-
-    def flat(tracers):
-        nonlocal out_tree
-        args, kwargs = tree_unflatten(in_tree, tracers)
-        out = f(*args, **kwargs)
-        outs, out_tree = tree_flatten(out)
-        for leaf in outs:
-            check_result(leaf, out, name)
-        return outs
-
-    lifted, consts = lift_constants(trace_to_jaxpr(flat, avals))
-    return lifted, consts, out_tree
+    return trace_lifted(lambda args, kwargs: f(*args, **kwargs), in_tree, avals, function_name(f))
 
 
 __all__ = [

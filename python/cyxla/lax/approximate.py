@@ -11,7 +11,6 @@ from cyxla._engine.core import ClosedJaxpr, Primitive, Zero
 from cyxla._engine.core import aval_to_tangent as tangent_aval
 from cyxla._engine.dtypes import dtype_code
 from cyxla._engine.staging import trace_flat
-from cyxla._transform.lower import private_function
 from cyxla.lax._util import (
     as_operand,
     canonicalize_axis,
@@ -82,7 +81,7 @@ def _approx_lower(
     element, place = shaped_array((), aval.code, False), shaped_array((), _INT32, False)
     places = shaped_array(aval.shape, _INT32, False)
     hint = f"top_k_{'gt' if is_max_k else 'lt'}_{dtype_name(aval)}_comparator"
-    comparator = private_function(ctx, _comparator(element, is_max_k), hint)
+    comparator = ctx.private_function(_comparator(element, is_max_k), hint)
     worst = ctx.constant(-np.inf if is_max_k else np.inf, element)
     nowhere = ctx.constant(-1, place)
     positions = ctx.op(f"stablehlo.iota dim = {reduction_dimension} : {places.mlir}")

@@ -17,7 +17,6 @@ from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr
-from cyxla._transform.lower import private_function
 from cyxla.lax.control_flow.common import to_arrays
 
 # ---- attributes: the keyword arguments, as the compiler sees them
@@ -104,7 +103,7 @@ def _lower(ctx, *names, jaxpr, name, version, attributes):
         raise ValueError(
             f"composite: the name {name!r} must consist of a namespace and a name in it: 'my_library.my_op'"
         )
-    function = private_function(ctx, jaxpr, name)
+    function = ctx.private_function(jaxpr, name)
     options = [f"decomposition = @{function}"]
     listed = [f"{key} = {_attribute(key, value)}" for key, value in attributes if value is not None]
     if listed:

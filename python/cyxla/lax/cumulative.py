@@ -5,7 +5,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._engine.aval import integer, shaped_array
 from cyxla._engine.core import Primitive
-from cyxla.lax._util import as_operand, check_axes, check_kind, region, scalar_like
+from cyxla.lax._util import as_operand, check_axes, check_kind, region
 from cyxla.lax.reduction import highest, lowest
 
 
@@ -43,23 +43,11 @@ def _cumulative(name, accepts, combine, identity, **rules):
     return prim
 
 
-def _by_doubling(join, identity):
-    """The derivative: a scan of (value, tangent) pairs, each step joining every element with the one 2^k before it.
-
-    `join(a, ta, b, tb)` is the value and the tangent of the two combined.
-    """
+def _by_pairs(join):
+    """The derivative: a scan of (value, tangent) pairs. `join(a, ta, b, tb)` is the pair of two combined."""
 
     def rule(t, ans, x, axis, reverse):
-        if reverse:
-            x, t = lax.rev(x, (axis,)), lax.rev(t, (axis,))
-        n, shift = x.shape[axis], 1
-        while shift < n:
-            edges = [(shift, -shift, 0) if d == axis else (0, 0, 0) for d in range(x.ndim)]
-            before = lax.pad(x, scalar_like(x, identity(x.dtype)), edges)
-            t_before = lax.pad(t, scalar_like(t, 0), edges)
-            x, t = join(before, t_before, x, t)
-            shift *= 2
-        return lax.rev(t, (axis,)) if reverse else t
+        return lax.associative_scan(lambda one, two: join(*one, *two), (x, t), reverse, axis)[1]
 
     return rule
 
@@ -120,28 +108,28 @@ cumprod_p = _cumulative(
     "iufc",
     lambda a, b: lax.mul(a, b),
     lambda dtype: 1,
-    jvps=(_by_doubling(_join_prod, lambda dtype: 1),),
+    jvps=(_by_pairs(_join_prod),),
 )
 cummax_p = _cumulative(
     "cummax",
     "iufc",
     lambda a, b: lax.max(a, b),
     lowest,
-    jvps=(_by_doubling(_join_extremum(lambda a, b: lax.max(a, b)), lambda dtype: -np.inf),),
+    jvps=(_by_pairs(_join_extremum(lambda a, b: lax.max(a, b))),),
 )
 cummin_p = _cumulative(
     "cummin",
     "iufc",
     lambda a, b: lax.min(a, b),
     highest,
-    jvps=(_by_doubling(_join_extremum(lambda a, b: lax.min(a, b)), lambda dtype: np.inf),),
+    jvps=(_by_pairs(_join_extremum(lambda a, b: lax.min(a, b))),),
 )
 cumlogsumexp_p = _cumulative(
     "cumlogsumexp",
     "fc",
     logaddexp,
     lowest,
-    jvps=(_by_doubling(_join_logsumexp, lambda dtype: -np.inf),),
+    jvps=(_by_pairs(_join_logsumexp),),
 )
 
 

@@ -359,7 +359,7 @@ class DynamicPlan:
                 continue
             if type(entry) is int:
                 start = entry + size if entry < 0 and wrap else entry
-                starts.append(scalar(min(max(start, 0), size - 1), code))
+                starts.append(scalar(start, code))
             else:
                 if size == 0:
                     raise IndexError(f"index is out of bounds for axis {len(starts)} with size 0")
@@ -488,13 +488,11 @@ def _plan_of(entries, shape: tuple[int, ...], wrap: bool) -> LookupPlan:
 
 
 def wrap_on_host(value, size: int, wrap: bool):
-    """A concrete index array with negative values counted from the end; what stays outside is -1 or size."""
+    """A concrete index array as int64, with negative values counted from the end."""
     if value.dtype.kind == "u":
-        return np.minimum(value.astype(np.uint64), np.uint64(size)).astype(np.int64)
+        return np.minimum(value.astype(np.uint64), np.uint64(np.iinfo(np.int64).max)).astype(np.int64)
     value = value.astype(np.int64, copy=False)
-    if wrap:
-        value = np.where(value < 0, value + size, value)
-    return np.clip(value, -1, size)
+    return np.where(value < 0, value + size, value) if wrap else value
 
 
 class StartIndices:
@@ -528,7 +526,7 @@ class StartIndices:
                 if position in order:
                     columns.append((order[position], shape[axis], dims))
                     continue
-                value = wrap_on_host(entries[position], shape[axis], wrap)
+                value = np.clip(wrap_on_host(entries[position], shape[axis], wrap), np.iinfo(dtype).min, top)
             own = [1] * len(column_shape)
             for d, n in zip(dims, value.shape):
                 own[d] = n
@@ -576,10 +574,19 @@ def traced_plan(shape, index, key, wrap: bool):
         entries = decode(index, shape).entries
         arrays = [e for e in entries if isinstance(e, Array)]
         dynamic = None
-        if arrays and all(not e.shape for e in arrays):
+        if arrays and all(not e.shape for e in arrays) and static_in_bounds(entries, shape, wrap):
             dynamic = DynamicPlan(shape, entries, wrap, index_code(arrays))
         found = _traced_plans.keep((shape, key, wrap), (dynamic, start_indices(entries, shape, wrap)))
     return found
+
+
+def static_in_bounds(entries, shape, wrap: bool) -> bool:
+    """Whether the integers of an index are in bounds; others are left to the program, where checks see them."""
+    sizes = iter(shape)
+    return all(
+        type(entry) is not int or -size * wrap <= entry < size
+        for entry, size in ((entry, next(sizes)) for entry in entries if entry is not None)
+    )
 
 
 def start_indices(entries, shape, wrap: bool) -> StartIndices:

@@ -37,6 +37,7 @@ from cyxla.numpy.index_plans import (
     read_static,
     signature_of,
     start_indices,
+    static_in_bounds,
     static_plan,
     traced_plan,
     wrap_on_host,
@@ -132,7 +133,7 @@ def read(x, index) -> Array:
     plan = static_plan(x.shape, index, key, True)
     if type(x) is ArrayImpl and kind_of(x.aval) != "e" and _is_concrete(x):
         return _from_host(x._value[plan.host], x)
-    return read_static(x, plan)
+    return read_static(x, plan) if plan.in_bounds else take(x, index)
 
 
 def take(
@@ -155,8 +156,10 @@ def take(
         key, traced = signature
         if not traced:
             plan = static_plan(x.shape, index, key, wrap)
-            if plan.in_bounds or not fill:
-                return _from_host(x._value[plan.host], x) if _reads_on_host(x) else read_static(x, plan)
+            if _reads_on_host(x) and (plan.in_bounds or not fill):
+                return _from_host(x._value[plan.host], x)
+            if plan.in_bounds:
+                return read_static(x, plan)
         dynamic, starts = traced_plan(x.shape, index, key, wrap)
         if dynamic is not None and not fill:
             return dynamic.read(x, traced)
@@ -167,8 +170,10 @@ def take(
     entries = decoded.entries
     if decoded.static:
         plan = StaticPlan(x.shape, entries, wrap)
-        if plan.in_bounds or not fill:
-            return _from_host(x._value[plan.host], x) if _reads_on_host(x) else read_static(x, plan)
+        if _reads_on_host(x) and (plan.in_bounds or not fill):
+            return _from_host(x._value[plan.host], x)
+        if plan.in_bounds:
+            return read_static(x, plan)
     traced = [e for e in entries if isinstance(e, Array)]
     arrays = [e for e in entries if type(e) is np.ndarray]
     if not traced and _reads_on_host(x):
@@ -177,7 +182,8 @@ def take(
         result = _host_lookup(x, decoded, wrap, fill)
         if result is not None:
             return result
-    if not fill and traced and not arrays and all(not e.shape for e in traced):
+    scalars = traced and not arrays and all(not e.shape for e in traced)
+    if not fill and scalars and static_in_bounds(entries, x.shape, wrap):
         return DynamicPlan(x.shape, entries, wrap, index_code(traced)).read(x, traced)
     starts = start_indices(entries, x.shape, wrap)
     return _read_lookup(x, starts, traced, mode, fill_value, indices_are_sorted, unique_indices)

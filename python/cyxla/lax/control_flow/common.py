@@ -7,13 +7,13 @@ from cyxla._engine.aval import AbstractRef
 from cyxla._engine.config import epoch
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var, Zero
 from cyxla._engine.dtypes import dtype_code
-from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
-from cyxla._engine.staging import trace_flat
+from cyxla._engine.pytree import tree_structure, tree_unflatten
 from cyxla._transform import records
 from cyxla._transform.arguments import DebugInfo, function_name
 from cyxla._transform.compile import Program
-from cyxla._transform.references import check_distinct, check_no_reference
+from cyxla._transform.references import check_distinct
 from cyxla._transform.remembered import remembered
+from cyxla._transform.tracing import trace_lifted
 
 
 def trace_body(fun, in_tree, avals, api):
@@ -39,25 +39,9 @@ def trace_body(fun, in_tree, avals, api):
 
 
 def _trace(fun, in_tree, avals, api):
-    out_tree = None
     name = function_name(fun)
-
-    def flat(tracers):
-        nonlocal out_tree
-        outs, out_tree = tree_flatten(fun(*tree_unflatten(in_tree, tracers)))
-        for leaf in outs:
-            if not is_arraylike(leaf):
-                raise TypeError(
-                    f"{name}, called by {api}, returned {leaf!r:.200} of type {type(leaf).__name__}: return arrays, "
-                    "numbers, and containers of them"
-                )
-            check_no_reference(leaf, name, lambda: f", called by {api}")
-        return outs
-
     call_tree = tree_structure((tree_unflatten(in_tree, avals), {}))
-    jaxpr, consts = trace_flat(flat, avals, DebugInfo(api, name, fun, call_tree))
-    lifted = Jaxpr([], jaxpr.constvars + jaxpr.invars, jaxpr.outvars, jaxpr.eqns, debug_info=jaxpr.debug_info)
-    return ClosedJaxpr(lifted, []), consts, out_tree
+    return trace_lifted(fun, in_tree, avals, f"{name}, called by {api},", DebugInfo(api, name, fun, call_tree))
 
 
 def eager_impl(get_primitive, owner):

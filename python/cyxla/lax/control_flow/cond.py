@@ -10,6 +10,7 @@ from cyxla._engine.core import (
     Jaxpr,
     Primitive,
     UndefinedPrimal,
+    Var,
     Zero,
     aval_to_tangent,
     eval_jaxpr,
@@ -85,25 +86,7 @@ def _linearized_branches(branches, nonzeros):
     splits = [linearize_jaxpr(branch, nonzeros) for branch in branches]
     n_outs = len(branches[0].out_avals)
     wanted = [any(s.out_nonzeros[i] for s in splits) for i in range(n_outs)]
-    shared = sorted({i for s in splits for where, i in s.sources if where == "in"})
-    slots = []  # avals of the residuals that are computed
-    assigned = []  # per branch: for each computed residual, its slot
-    for split in splits:
-        free = list(range(len(slots)))
-        mine = []
-        for position, (where, _) in enumerate(split.sources):
-            if where == "in":
-                mine.append(None)
-                continue
-            aval = split.linear.in_avals[position]
-            slot = next((f for f in free if slots[f] is aval), None)
-            if slot is None:
-                slot = len(slots)
-                slots.append(aval)
-            else:
-                free.remove(slot)
-            mine.append(slot)
-        assigned.append(mine)
+    slots, assigned, shared = _assign_slots(splits, branches[0].in_avals)
     primal_branches, linear_branches = [], []
     for split, mine in zip(splits, assigned):
 
@@ -124,8 +107,7 @@ def _linearized_branches(branches, nonzeros):
                 args[len(slots) + len(shared) :],
             )
             chosen = [
-                rest[shared.index(i)] if where == "in" else residuals[slot]
-                for (where, i), slot in zip(split.sources, mine)
+                rest[shared.index(i)] if slot is None else residuals[slot] for (_, i), slot in zip(split.sources, mine)
             ]
             outs = iter(eval_jaxpr(split.linear.jaxpr, split.linear.consts, chosen + active))
             given = [next(outs) if nonzero else None for nonzero in split.out_nonzeros]
@@ -141,6 +123,43 @@ def _linearized_branches(branches, nonzeros):
     result = tuple(primal_branches), tuple(linear_branches), n_outs, shared, wanted
     branches[0].derived[key] = result
     return result
+
+
+def _assign_slots(splits, in_avals):
+    """Which residuals of the branches are results of the conditional, and which operands are kept as they are.
+
+    Returns the avals of the results ("slots"); for each branch, the slot of each residual or None for an operand; and
+    those operands. A slot has the residual of one branch or another; operands go where the branches that need them have
+    slots left over.
+    """
+    slots, assigned = [], []
+    for split in splits:
+        free = list(range(len(slots)))
+        mine = [None] * len(split.sources)
+        for position, (where, _) in enumerate(split.sources):
+            if where == "in":
+                continue
+            aval = split.linear.in_avals[position]
+            slot = next((f for f in free if slots[f] is aval), None)
+            if slot is None:
+                slot = len(slots)
+                slots.append(aval)
+            else:
+                free.remove(slot)
+            mine[position] = slot
+        assigned.append(mine)
+    shared = []
+    for i in sorted({i for split in splits for where, i in split.sources if where == "in"}):
+        users = [(mine, split.sources.index(("in", i))) for mine, split in zip(assigned, splits)
+                 if ("in", i) in split.sources]  # fmt: skip
+        slot = next(
+            (f for f, a in enumerate(slots) if a is in_avals[i] and all(f not in mine for mine, _ in users)), None
+        )
+        if slot is None:
+            shared.append(i)
+        for mine, position in users:
+            mine[position] = slot
+    return slots, assigned, shared
 
 
 def _zeros(aval):
@@ -293,7 +312,7 @@ def cond(pred, true_fun, false_fun, *operands, operand=_missing, linear=None):
     >>> lax.cond(True, lambda x: x + 1.0, lambda x: x - 1.0, 2.0)
     Array(3., dtype=float32, weak_type=True)
     """
-    if not callable(true_fun) and len(operands) == 2 and callable(false_fun) is False and callable(operands[0]):
+    if len(operands) == 2 and not callable(true_fun) and callable(false_fun) and callable(operands[1]):
         # The old form cond(pred, true_operand, true_fun, false_operand, false_fun).
         true_operand, true_function, false_operand, false_function = true_fun, false_fun, *operands
         return cond(
@@ -352,55 +371,33 @@ def conditional(index, functions, operands, api, **params):
 
 
 def _share_constants(lifted):
-    """The constants of all branches, and the branches as jaxprs that take all of them ahead of their operands."""
-    consts = [c for _, mine in lifted for c in mine]
+    """The constants of all branches, each once, and the branches as jaxprs that take all of them before operands."""
+    consts, places = [], {}
+    for _, mine in lifted:
+        for const in mine:
+            if id(const) not in places:
+                places[id(const)] = len(consts)
+                consts.append(const)
     const_avals = tuple(asarray(c).aval for c in consts)
-    branches, start = [], 0
-    for closed, mine in lifted:
-        branches.append(_with_all_constants(closed, start, len(mine), const_avals))
-        start += len(mine)
-    return _merge_references(consts, branches) if any(map(is_reference, consts)) else (consts, branches)
+    branches = [_with_all_constants(closed, tuple(places[id(c)] for c in mine), const_avals) for closed, mine in lifted]
+    return consts, branches
 
 
-def _with_all_constants(closed, start, n, const_avals):
-    if n == len(const_avals):
+def _with_all_constants(closed, places, const_avals):
+    """The branch as one that takes further constants: its own are at `places` among them."""
+    if places == tuple(range(len(const_avals))):
         return closed
-    key = ("constants", start, const_avals)
+    key = ("constants", places, const_avals)
     found = closed.derived.get(key)
     if found is None:
-        from cyxla._engine.core import Var
-
         jaxpr = closed.jaxpr
-        before = [Var(a) for a in const_avals[:start]]
-        after = [Var(a) for a in const_avals[start + n :]]
-        invars = before + jaxpr.invars[:n] + after + jaxpr.invars[n:]
+        own = dict(zip(places, jaxpr.invars))
+        constants = [own.get(i) or Var(aval) for i, aval in enumerate(const_avals)]
+        invars = constants + jaxpr.invars[len(places) :]
         found = closed.derived[key] = ClosedJaxpr(
             Jaxpr(jaxpr.constvars, invars, jaxpr.outvars, jaxpr.eqns), closed.consts
         )
     return found
-
-
-def _merge_references(consts, branches):
-    """The constants with a reference that several branches close over once only, and branches that take these."""
-    merged = list({id(c): c for c in consts}.values())
-    if len(merged) == len(consts):
-        return consts, branches
-    places = [next(i for i, m in enumerate(merged) if m is c) for c in consts]
-    n = len(consts)
-    changed = []
-    for branch in branches:
-        key = ("merged constants", tuple(places))
-        found = branch.derived.get(key)
-        if found is None:
-
-            def call(args, branch=branch):
-                operands = [args[i] for i in places] + args[len(merged) :]
-                return eval_jaxpr(branch.jaxpr, branch.consts, operands)
-
-            avals = [c.aval for c in merged] + branch.in_avals[n:]
-            found = branch.derived[key] = trace_to_jaxpr(call, avals)
-        changed.append(found)
-    return merged, changed
 
 
 def _names(api, number):

@@ -5,8 +5,20 @@ from cyxla._core.config import config
 from cyxla._engine.array import asarray, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import Primitive, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
+from cyxla._engine.core import (
+    ClosedJaxpr,
+    Jaxpr,
+    Literal,
+    Primitive,
+    UndefinedPrimal,
+    Var,
+    Zero,
+    aval_to_tangent,
+    eval_jaxpr,
+    is_undefined_primal,
+)
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
+from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform.jaxprs import (
     batch_jaxpr,
     hoist,
@@ -17,6 +29,7 @@ from cyxla._transform.jaxprs import (
     spread,
     trace_to_jaxpr,
 )
+from cyxla._transform.jit import jit_p
 from cyxla._transform.lower import lower_fun
 from cyxla._transform.references import batch_by_values, is_reference
 from cyxla.lax.control_flow.common import (
@@ -112,7 +125,7 @@ def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **par
     if plan is None:
         plan = _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz)
         jaxpr.derived[("scan linearize", num_consts, num_carry, nonzeros)] = plan
-    primal_body, linear_body, kept, invariant, _, out_nz = plan
+    primal_body, linear_body, kept, invariant, hoisted, out_nz = plan
     n_ys = len(jaxpr.out_avals) - num_carry
     outs = _bind(primals, primal_body, num_consts, num_carry, **params)
     carry, ys, stacked = split_list(outs, num_carry, n_ys)
@@ -121,6 +134,8 @@ def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **par
     init_dot = [instantiate_zeros(t) for t, nz in zip(init_dot, carry_nz) if nz]
     xs_dot = [t for t in xs_dot if not is_zero(t)]
     known_consts = [primals[i] for i in invariant]
+    if hoisted is not None:
+        known_consts += jit_p.bind(*primals[:num_consts], jaxpr=hoisted, name="residuals")
     # Residuals that are slices of xs need no second stack.
     residual_xs = [primals[i] for i in kept] + stacked
     if not any(out_nz) and not linear_body.effects:
@@ -136,17 +151,22 @@ def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **par
 def _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz):
     """The bodies of the primal and the linear scan.
 
-    Residuals that are constants of the loop stay constants, those that are slices of xs are read from xs again, and the
-    others (carries included) are stacked as further ys of the primal scan.
+    Residuals that are constants of the loop stay constants, those that depend on constants alone are computed once,
+    those that are slices of xs are read from xs again, and the others (carries included) are stacked as further ys of
+    the primal scan.
     """
     split = linearize_jaxpr(jaxpr, nonzeros)
+    same_always = _invariants(split.primal.jaxpr, num_consts)
     n_outs = len(jaxpr.out_avals)
     out_nz = [nz or wanted for nz, wanted in zip(split.out_nonzeros, [*carry_nz, *[False] * (n_outs - num_carry)])]
-    invariant, kept, stacked = [], [], []
+    invariant, computed, kept, stacked = [], [], [], []
     for where, i in split.sources:
         if where == "in" and i < num_consts:
             if i not in invariant:
                 invariant.append(i)
+        elif where == "out" and split.primal.jaxpr.outvars[i] in same_always:
+            if i not in computed:
+                computed.append(i)
         elif where == "in" and i >= num_consts + num_carry:
             if i not in kept:
                 kept.append(i)
@@ -167,11 +187,18 @@ def _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz):
             split_list(in_avals, num_consts, num_carry), split_list(nonzeros, num_consts, num_carry)
         )
     )
-    sizes = [len(invariant), len(consts_dot), len(carry_dot), len(kept), len(stacked)]
+    hoisted = None
+    if computed:
+        program = split.primal.jaxpr
+        eqns = [eqn for eqn in program.eqns if not same_always.isdisjoint(eqn.outvars)]
+        once = Jaxpr(program.constvars, program.invars[:num_consts], [program.outvars[i] for i in computed], eqns)
+        hoisted = ClosedJaxpr(dce_jaxpr(once, [True] * len(computed), True)[0], split.primal.consts)
+    sizes = [len(invariant), len(computed), len(consts_dot), len(carry_dot), len(kept), len(stacked)]
 
     def linear(args):
-        known, consts_dot, carry_dot, slices, rest, xs_dot = split_list(args, *sizes)
+        known, once, consts_dot, carry_dot, slices, rest, xs_dot = split_list(args, *sizes)
         values = {("in", i): v for i, v in zip(invariant, known)}
+        values.update({("out", i): v for i, v in zip(computed, once)})
         values.update({("in", i): v for i, v in zip(kept, slices)})
         values.update(zip(stacked, rest))
         residuals = [values[source] for source in split.sources]
@@ -183,11 +210,20 @@ def _plan_linearization(jaxpr, num_consts, num_carry, nonzeros, carry_nz):
             if nz
         ]
 
-    avals = (
-        [in_avals[i] for i in invariant] + consts_dot + carry_dot + [in_avals[i] for i in kept]
-        + [residual_avals[s] for s in stacked] + xs_dot
-    )  # fmt: skip
-    return primal_body, trace_to_jaxpr(linear, avals), kept, invariant, len(stacked), out_nz
+    avals = [in_avals[i] for i in invariant] + [residual_avals["out", i] for i in computed]
+    avals += consts_dot + carry_dot + [in_avals[i] for i in kept] + [residual_avals[s] for s in stacked] + xs_dot
+    return primal_body, trace_to_jaxpr(linear, avals), kept, invariant, hoisted, out_nz
+
+
+def _invariants(jaxpr, num_consts):
+    """The variables of a loop's body that are computed from its constants alone, and are so in every step."""
+    known = {*jaxpr.constvars, *jaxpr.invars[:num_consts]}
+    found = set()
+    for eqn in jaxpr.eqns:
+        if not eqn.effects and all(type(a) is Literal or a in known for a in eqn.invars):
+            known.update(eqn.outvars)
+            found.update(eqn.outvars)
+    return found
 
 
 def _transpose(cotangents, *args, jaxpr, num_consts, num_carry, length, reverse, linear, **params):
@@ -379,8 +415,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     xs_leaves, xs_tree = tree_flatten(xs)
     xs_leaves = to_arrays(xs_leaves, "scan")
     length = _length(xs_leaves, xs, length)
-    if unroll is not True and unroll is not False and (not isinstance(unroll, int) or unroll < 1):
-        raise ValueError(f"scan: unroll must be a positive integer or a bool, got {unroll!r}")
+    if unroll is not True and unroll is not False and (not isinstance(unroll, int) or unroll < 0):
+        raise ValueError(f"scan: unroll must be a bool or a number of steps, got {unroll!r}")
     if config.jax_disable_jit:
         return _scan_python(f, init, xs_leaves, xs_tree, length, reverse)
     x_avals = [typeof(x).update(shape=x.shape[1:]) for x in xs_leaves]
@@ -477,7 +513,7 @@ def map(f, xs, *, batch_size=None):
     >>> lax.map(lambda x: x * 2, jnp.arange(3))
     Array([0, 2, 4], dtype=int32)
     """
-    if batch_size is None:
+    if not batch_size:
         return scan(_mapped(f), (), xs)[1]
     from cyxla._transform.vmap import vmap
 
