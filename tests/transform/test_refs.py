@@ -647,7 +647,26 @@ def test_second_derivatives_and_checkpoint(name):
         with cyxla.enable_x64(True):
             near = [cyxla.grad(f)((x + s * step * t).astype(np.float64)) for s in (1, -1)]
         np.testing.assert_allclose(exact, (near[0] - near[1]) / (2 * step), rtol=2e-2, atol=2e-2)
-    np.testing.assert_allclose(cyxla.grad(cyxla.checkpoint(f))(x), cyxla.grad(f)(x), 1e-5)
+    for policy in (None, cyxla.checkpoint_policies.everything_saveable):
+        np.testing.assert_allclose(cyxla.grad(cyxla.checkpoint(f, policy=policy))(x), cyxla.grad(f)(x), 1e-5)
+
+
+def test_pullbacks_pass_through_jit():
+    def program(jax):
+        def f(x, y):
+            ref = jax.new_ref(jax.numpy.zeros(3))
+            ref[...] += x * y
+            ref[1] = ref[0] * 2.0
+            # A residual that is a broadcast, which the pullback makes again.
+            return (ref[...] * jax.numpy.broadcast_to(jax.numpy.sin(y), (3,)) ** 2).sum()
+
+        args = V + 1, np.float32(2)
+        _, pullback = jax.jit(lambda *args: jax.vjp(f, *args))(*args)
+        _, linear = jax.jit(lambda *args: jax.linearize(f, *args))(*args)
+        later = jax.jit(lambda function, *args: function(*args))
+        return later(pullback, args[1]), jax.vmap(pullback)(V), pullback(args[1]), later(linear, *args), linear(*args)
+
+    agree(program)
 
 
 def test_loops_without_reverse_mode():

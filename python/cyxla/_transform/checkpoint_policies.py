@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cyxla._engine.array import asarray
 from cyxla._engine.autodiff import add_tangents, jvp_flat
+from cyxla._engine.aval import AbstractRef
 from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var, Zero, eval_jaxpr
 from cyxla._engine.pytree import tree_map
 from cyxla._engine.staging import trace_flat
@@ -264,7 +265,9 @@ def split_by_policy(closed, policy):
     for eqn in jaxpr.eqns:
         avals = [a.aval for a in eqn.invars]
         answer = policy(eqn.primitive, *avals, **eqn.params)
-        if not answer and not isinstance(answer, Offloadable):
+        # What is done to a reference is done again, to another one.
+        on_reference = any(type(a) is AbstractRef for a in (*avals, *(v.aval for v in eqn.outvars)))
+        if on_reference or (not answer and not isinstance(answer, Offloadable)):
             recompute.append(eqn)
             continue
         invars = [Var(a) for a in avals]
