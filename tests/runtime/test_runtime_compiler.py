@@ -59,6 +59,8 @@ def test_is_small():
     assert compiler.is_small(ADD.encode())
     assert not compiler.is_small(ADD.encode() + b"stablehlo.while")
     assert not compiler.is_small(ADD.encode() + b"stablehlo.tan %x")
+    donated = b"func.func public @main(%%arg0: tensor<%dxf32> {tf.aliasing_output = 0 : i32})\n"
+    assert compiler.is_small(donated % 64) and not compiler.is_small(donated % 65)
     for kind, most in (("dot_general", compiler.MAX_PRODUCTS), ("reduce(", compiler.MAX_REDUCTIONS)):
         line = f"stablehlo.{kind}\n".encode()
         assert compiler.is_small(line * most)
