@@ -217,6 +217,6 @@ example("get", with_reference(lambda module, lax, ref, i: ref[i] * ref[np.array(
 example("get", with_reference(looped), X, label="in a loop", vectorize=False)
 example("swap", with_reference(updated), X, Y)
 example("addupdate", with_reference(lambda module, lax, ref, y: module.ref.addupdate(ref, 1, y[0] * ref[0])), X, Y)
-example("swap", with_reference(chosen), X, np.bool_(True), label="in a branch", vectorize=False)
+example("cond", with_reference(chosen), X, np.bool_(True), label="of a reference", vectorize=False)
 example("freeze", with_reference(frozen), X, Y, vectorize=False)
 example("free_ref", with_reference(freed), X, Y, vectorize=False)
