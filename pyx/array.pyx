@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBUF_FULL_RO, PyBUF_WRITE, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport copysign, isnan
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from cyxla._engine.aval cimport AbstractRef, ShapedArray, ref_aval, shaped_array
@@ -573,6 +573,17 @@ def array_from_host(value, bint weak_type=False):
 def array_from_physical(value, ShapedArray aval):
     """The array with abstract value `aval` whose storage is the NumPy array `value` (for extended dtypes)."""
     return from_host(value, aval)
+
+
+def array_from_words(words, ShapedArray aval):
+    """The array with abstract value `aval` whose storage is these numbers of 32 bits (for extended dtypes)."""
+    cdef Py_ssize_t n = len(words), i
+    cdef HostMemory memory = new_memory(4 * n)
+    if 4 * n != aval.size * aval.dtype.itemsize:
+        raise ValueError(f"{n} words are not the storage of an array {aval.str_short()}")
+    for i in range(n):
+        (<uint32_t*>memory.data)[i] = words[i]
+    return from_memory(memory, aval, None, False)
 
 
 def array_from_buffer(buffer, ShapedArray aval, device=None, bint committed=False):

@@ -15,7 +15,7 @@ import numpy as np
 from cyxla import lax
 from cyxla._core.config import config
 from cyxla._core.extended import ExtendedDType, prng_key
-from cyxla._engine.array import Array, array_from_physical, asarray, with_aval
+from cyxla._engine.array import Array, array_from_physical, array_from_words, asarray, with_aval
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import dtype_code, register_extended
@@ -36,6 +36,7 @@ class PRNGImpl:
       key_shape: shape of the data of one key.
       seed: `(integers[*batch]) -> keys[*batch]`.
       seed_on_host: the same, of NumPy arrays.
+      seed_words: `(integer, whether it has 64 bits) -> tuple`, the words of one key; or None.
       split: `(keys[*batch], shape) -> keys[*batch, *shape]`.
       random_bits: `(keys[*batch], bit_width, shape) -> unsigned integers[*batch, *shape]`.
       fold_in: `(keys[*batch], uint32[*batch] or uint32[]) -> keys[*batch]`.
@@ -53,9 +54,10 @@ class PRNGImpl:
         split: Callable,
         random_bits: Callable,
         fold_in: Callable,
+        seed_words: Callable | None = None,
     ):
         self.name, self.tag, self.key_shape = name, tag, tuple(key_shape)
-        self.seed, self.seed_on_host = seed, seed_on_host
+        self.seed, self.seed_on_host, self.seed_words = seed, seed_on_host, seed_words
         self.split, self.random_bits, self.fold_in = split, random_bits, fold_in
         self.dtype = KeyType(self)
 
@@ -209,6 +211,8 @@ def _by_counters(function):
 
 def _seed_impl(seeds, *, impl):
     # On the host: a key of a new seed must not cost a compilation.
+    if seeds.ndim == 0 and impl.seed_words is not None:
+        return array_from_words(impl.seed_words(int(seeds), seeds.itemsize > 4), _key_aval((), impl))
     return array_from_physical(impl.seed_on_host(np.asarray(seeds)), _key_aval(seeds.shape, impl))
 
 
@@ -359,9 +363,9 @@ def _single(name: str, key):
 
 
 def _seed_array(name: str, seed) -> Array:
-    if type(seed) is int and -INT32_SIZE <= seed < INT32_SIZE:
-        pass
-    elif isinstance(seed, int) and not isinstance(seed, bool):
+    if type(seed) is int and -INT32_SIZE <= seed < INT32_SIZE and not config.jax_random_seed_offset:
+        return asarray(seed)
+    if isinstance(seed, int) and not isinstance(seed, bool):
         seed = np.int64(seed)  # OverflowError for what does not fit
     if isinstance(seed, (str, bytes)):
         raise TypeError(f"a seed is an integer, got {seed!r:.200}")
@@ -496,6 +500,7 @@ threefry_impl = register_impl(
         (2,),
         seed=threefry.threefry_seed,
         seed_on_host=threefry.threefry_seed_on_host,
+        seed_words=threefry.threefry_seed_words,
         split=threefry.threefry_split,
         random_bits=threefry.threefry_random_bits,
         fold_in=threefry.threefry_fold_in,
@@ -508,6 +513,7 @@ rbg_impl = register_impl(
         (4,),
         seed=rbg.rbg_seed,
         seed_on_host=rbg.rbg_seed_on_host,
+        seed_words=rbg.rbg_seed_words,
         split=rbg.rbg_split,
         random_bits=rbg.rbg_random_bits,
         fold_in=rbg.rbg_fold_in,
@@ -520,6 +526,7 @@ unsafe_rbg_impl = register_impl(
         (4,),
         seed=rbg.rbg_seed,
         seed_on_host=rbg.rbg_seed_on_host,
+        seed_words=rbg.rbg_seed_words,
         split=rbg.unsafe_rbg_split,
         random_bits=rbg.rbg_random_bits,
         fold_in=rbg.unsafe_rbg_fold_in,

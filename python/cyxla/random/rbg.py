@@ -25,6 +25,11 @@ def rbg_seed_on_host(seed):
     return np.concatenate([half, half], -1)
 
 
+def rbg_seed_words(seed, wide):
+    """`rbg_seed` of one number, of 64 bits or of 32."""
+    return 2 * threefry.threefry_seed_words(seed, wide)
+
+
 def _halves(key):
     """The two threefry keys in each key: uint32[..., 2, 2]."""
     return lax.reshape(key, key.shape[:-1] + (2, 2))

@@ -213,15 +213,16 @@ def threefry_seed(seed):
 
 def threefry_seed_on_host(seed):
     """`threefry_seed` of a NumPy array."""
-    if seed.ndim == 0:
-        number = int(seed)
-        high = number >> 32 & 0xFFFFFFFF if seed.dtype.itemsize > 4 else 0
-        return np.array((high, number & 0xFFFFFFFF), np.uint32)
     words = np.zeros(seed.shape + (2,), np.uint32)
     if seed.dtype.itemsize > 4:
         words[..., 0] = seed.view(np.uint64) >> np.uint64(32)
     words[..., 1] = seed.astype(np.uint32)
     return words
+
+
+def threefry_seed_words(seed, wide):
+    """`threefry_seed` of one number, of 64 bits or of 32."""
+    return (seed >> 32 & 0xFFFFFFFF if wide else 0), seed & 0xFFFFFFFF
 
 
 def threefry_split(key, shape):
