@@ -36,7 +36,14 @@ cdef ArrayImpl held_value(MutableArray ref)         # RuntimeError for one that 
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
 cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed)
-cdef void* host_pointer(ArrayImpl array) except NULL    # memory aligned to 64 bytes, made on demand and kept
+# For those who read the memory of several arrays: is_in_memory, to_memory where it is not, then array_data of each. To
+# make memory may run Python code or other threads, and these may delete arrays: who did it has to look at all of them
+# again. array_data is valid until Python code may run, and longer for holders of array.host_.
+cdef inline bint is_in_memory(ArrayImpl array) noexcept:
+    return type(array.host_) is HostMemory and not array.deleted_
+cdef inline void* array_data(ArrayImpl array) noexcept:
+    return (<HostMemory>array.host_).data
+cdef int to_memory(ArrayImpl array) except -1       # makes memory aligned to 64 bytes, which is kept
 cdef object device_buffer(ArrayImpl array)          # jaxlib's array of it, made on demand and kept
 cdef object copy_to_device(object buffer, object device)
 cdef ArrayImpl copy_of(ArrayImpl array)             # in memory that nobody else has

@@ -416,11 +416,13 @@ cdef class ArrayImpl(Array):
         """Frees the value; any later use raises RuntimeError."""
         if self.shared_:
             return
-        if self.buffer_ is not None:
-            self.buffer_.delete()
+        # First, as the rest may run other threads.
+        self.deleted_ = True
+        buffer = self.buffer_
+        if buffer is not None:
+            buffer.delete()
         self.buffer_ = None
         self.host_ = None
-        self.deleted_ = True
 
     def is_deleted(self):
         return self.deleted_ or (self.buffer_ is not None and self.buffer_.is_deleted())
@@ -506,10 +508,10 @@ cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, b
     return array
 
 
-cdef void* host_pointer(ArrayImpl array) except NULL:
-    if type(array.host_) is not HostMemory or array.deleted_:
-        array.host_ = memory_of(host_value(array))
-    return (<HostMemory>array.host_).data
+cdef int to_memory(ArrayImpl array) except -1:
+    # Whoever deletes the array meanwhile leaves `deleted_`, which counts.
+    array.host_ = memory_of(host_value(array))
+    return 0
 
 
 cdef object memory_value(ArrayImpl array):
@@ -518,8 +520,8 @@ cdef object memory_value(ArrayImpl array):
     if memory.owner is not None:
         return memory.owner
     aval = array.aval.physical() if array.aval.code >= EXTENDED else array.aval
-    array.host_ = ndarray(aval.shape, aval.dtype, memory)
-    return array.host_
+    array.host_ = value = ndarray(aval.shape, aval.dtype, memory)
+    return value
 
 
 cdef object device_buffer(ArrayImpl array):
@@ -528,7 +530,8 @@ cdef object device_buffer(ArrayImpl array):
         if array.device_ is None:
             array.device_ = runtime().default_device()
         host = host_value(array) if array.aval.code != FLOAT0 else np.zeros(array.aval.shape, bool)
-        array.buffer_ = runtime().host_to_device(host, array.device_)
+        array.buffer_ = buffer = runtime().host_to_device(host, array.device_)
+        return buffer
     return array.buffer_
 
 
@@ -545,10 +548,12 @@ cdef ArrayImpl copy_of(ArrayImpl array):
 
 
 cdef ArrayImpl host_copy_of(ArrayImpl array):
-    cdef HostMemory memory
-    host_pointer(array)
-    memory = new_memory((<HostMemory>array.host_).size)
-    memcpy(memory.data, (<HostMemory>array.host_).data, memory.size)
+    cdef HostMemory memory, source
+    while not is_in_memory(array):
+        to_memory(array)
+    source = <HostMemory>array.host_
+    memory = new_memory(source.size)
+    memcpy(memory.data, source.data, memory.size)
     return from_memory(memory, array.aval, array.device_, array.committed_)
 
 
@@ -559,7 +564,10 @@ cdef object host_value(ArrayImpl array):
             array.deleted_ = True
             array.host_ = None
             check_alive(array)
-        array.host_ = runtime().device_to_host(array.buffer_)
+        # Another thread may delete the array while this one waits.
+        buffer = array.buffer_
+        array.host_ = value = runtime().device_to_host(buffer)
+        return value
     elif type(array.host_) is HostMemory:
         return memory_value(array)
     return array.host_

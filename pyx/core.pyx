@@ -296,7 +296,16 @@ cdef class using_trace:
         return self.trace
 
     def __exit__(self, *exc):
-        swap_trace(<Trace>self.previous)
+        cdef PyObject* current = swap_trace(<Trace>self.previous)
+        cdef PyObject* own = NULL
+        if self.trace is not None:
+            own = <PyObject*>self.trace
+        if current != own:
+            # A generator that was left inside ends now, in some other trace or after its own: that stays. Who was made
+            # current under this one will restore it, so it must not end.
+            restore_trace(current)
+            if own != NULL:
+                Py_INCREF(self.trace)
         return False
 
 

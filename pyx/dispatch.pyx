@@ -16,8 +16,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from cyxla._engine.array cimport (
-    Array, ArrayImpl, MutableArray, Value, aval_of, copy_of, copy_to_device, device_buffer, from_buffer, from_memory,
-    held_value, host_pointer, own, to_array,
+    Array, ArrayImpl, MutableArray, Value, aval_of, array_data, copy_of, copy_to_device, device_buffer, from_buffer,
+    from_memory, held_value, is_in_memory, own, to_array, to_memory,
 )
 from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.caches cimport keep
@@ -189,32 +189,31 @@ cdef class Executable:
         """Runs the program on concrete arrays, in this thread and without the runtime."""
         cdef void* few[FEW]
         cdef void** buffers = few
-        cdef void** buffer
         cdef size_t i
         cdef Py_ssize_t first = self.native.n_parameters, n = self.native.n_outputs
         cdef ArrayImpl array
         cdef list results = PyList_New(n)
-        cdef list _held = None
+        cdef list held = [] if self.native.lengthy else None
         if first + n > FEW:
             buffers = <void**>PyMem_Malloc((first + n) * sizeof(void*))
             if buffers == NULL:
                 raise MemoryError()
         try:
             self.make_results(buffers + first, PySequence_Fast_ITEMS(results))
-            buffer = buffers
-            for constant in self.constant_arrays:
-                buffer[0] = host_pointer(<ArrayImpl>constant)
-                buffer += 1
             for i in range(self.taken.size()):
                 if self.taken[i] >= n_arrays:
                     raise TypeError(f"the program takes more arrays than {n_arrays}")
-                array = <ArrayImpl>arrays[self.taken[i]]
-                buffer[i] = memory_pointer(array)
+            # Nothing between this and the call runs Python code.
+            while not self.gather(arrays, buffers):
+                pass
             if self.donated:
                 self.reuse_donated(arrays, buffers, PySequence_Fast_ITEMS(results))
-            if self.native.lengthy:
+            if held is not None:
                 # Other threads run meanwhile, and may delete an argument.
-                _held = [(<ArrayImpl>arrays[i]).host_ for i in range(n_arrays)]
+                for constant in self.constant_arrays:
+                    held.append((<ArrayImpl>constant).host_)
+                for i in range(self.taken.size()):
+                    held.append((<ArrayImpl>arrays[self.taken[i]]).host_)
             self.native.call(buffers)
         finally:
             if buffers != few:
@@ -228,6 +227,31 @@ cdef class Executable:
             array.host_ = None
             array.deleted_ = True
         return results
+
+    cdef bint gather(self, PyObject** arrays, void** buffers) except -1:
+        """Where the constants' and the arguments' memory is; False: some was made only now, and all this must be asked
+        again.
+        """
+        cdef bint found = True
+        cdef size_t i
+        cdef PyObject* argument
+        cdef ArrayImpl array
+        for constant in self.constant_arrays:
+            array = <ArrayImpl>constant
+            if is_in_memory(array):
+                buffers[0] = array_data(array)
+            else:
+                to_memory(array)
+                found = False
+            buffers += 1
+        for i in range(self.taken.size()):
+            argument = arrays[self.taken[i]]
+            if is_in_memory(<ArrayImpl>argument):
+                buffers[i] = array_data(<ArrayImpl>argument)
+            else:
+                to_memory(<ArrayImpl>argument)
+                found = False
+        return found
 
     cdef int reuse_donated(self, PyObject** arrays, void** buffers, PyObject** results) except -1:
         """Gives the memory of donated arguments to the results made of them, where nobody else refers to it."""
@@ -255,6 +279,38 @@ cdef class Executable:
                 (<ArrayImpl>results[donation.target - self.native.n_parameters]).host_ = array.host_
                 buffers[donation.target] = data
         return 0
+
+    cdef bint gather_values(self, PyObject** leaves, tuple avals, void** buffers, list held) except -1:
+        """As `gather`, for arguments that may be values of which a program reads the memory, or a copy in `held`."""
+        cdef bint found = True
+        cdef size_t j
+        cdef PyObject* leaf
+        cdef ArrayImpl array
+        for constant in self.constant_arrays:
+            array = <ArrayImpl>constant
+            if is_in_memory(array):
+                buffers[0] = array_data(array)
+                if self.native.lengthy:
+                    held.append(array.host_)
+            else:
+                to_memory(array)
+                found = False
+            buffers += 1
+        for j in range(self.taken.size()):
+            leaf = leaves[self.taken[j]]
+            if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+                buffers[j] = read_argument(
+                    leaf, <ShapedArray>PyTuple_GET_ITEM(avals, self.taken[j]), self.native.lengthy, held)
+                continue
+            if is_in_memory(<ArrayImpl>leaf):
+                buffers[j] = array_data(<ArrayImpl>leaf)
+                if self.native.lengthy:
+                    # Other threads run meanwhile, and may delete an argument.
+                    held.append((<ArrayImpl>leaf).host_)
+            else:
+                to_memory(<ArrayImpl>leaf)
+                found = False
+        return found
 
     cdef int make_results(self, void** buffers, PyObject** results) except -1:
         """Writes new references to arrays for a native program's results, and where their memory is."""
@@ -295,12 +351,6 @@ def call_with_references(Executable executable, list operands, tuple written):
         ref.value_ = <ArrayImpl?>results[i]
         ref.shared_ = False
     return results[n:]
-
-
-cdef inline void* memory_pointer(ArrayImpl array) except NULL:
-    if type(array.host_) is HostMemory and not array.deleted_:
-        return (<HostMemory>array.host_).data
-    return host_pointer(array)
 
 
 cdef inline object buffer_on(object device, ArrayImpl array):
@@ -667,11 +717,9 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     cdef tuple avals = entry.avals
     cdef void* few[FEW]
     cdef void** buffers = few
-    cdef void** buffer
     cdef PyObject** results
     cdef PyObject* leaf
     cdef Py_ssize_t i, n_results, size
-    cdef size_t j
     cdef ThreadFlags* flags = thread_flags()
     cdef list held = None
     if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
@@ -698,23 +746,11 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     memset(results, 0, n_results * sizeof(PyObject*))
     try:
         executable.make_results(buffers + executable.native.n_parameters, results)
-        buffer = buffers
-        for constant in executable.constant_arrays:
-            buffer[0] = host_pointer(<ArrayImpl>constant)
-            buffer += 1
         if executable.native.lengthy and held is None:
             held = []
-        for j in range(executable.taken.size()):
-            i = executable.taken[j]
-            leaf = leaves[i]
-            if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
-                buffer[j] = memory_pointer(<ArrayImpl>leaf)
-                if executable.native.lengthy:
-                    # Other threads run meanwhile, and may delete an argument.
-                    held.append((<ArrayImpl>leaf).host_)
-            else:
-                buffer[j] = read_argument(
-                    leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, held)
+        # Nothing between this and the call runs Python code.
+        while not executable.gather_values(leaves, avals, buffers, held):
+            pass
         executable.native.call(buffers)
         if entry.single:
             leaf = results[0]

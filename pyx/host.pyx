@@ -17,7 +17,9 @@ from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE
 
-from cyxla._engine.array cimport Array, ArrayImpl, from_memory, host_pointer, scalar_literal, to_array
+from cyxla._engine.array cimport (
+    Array, ArrayImpl, array_data, from_memory, is_in_memory, scalar_literal, to_array, to_memory,
+)
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.caches cimport keep
 from cyxla._engine.config cimport ThreadFlags, thread_flags
@@ -117,18 +119,27 @@ cdef bint enabled() except -1:
     return state_on and not flags.debug_nans and not flags.debug_infs and not flags.no_execution
 
 
+cdef object device_of_results():
+    # Another thread, with other options, may have run since `enabled` was asked.
+    if thread_flags().epoch != state_epoch:
+        find_epoch(thread_flags().epoch)
+    return state_device
+
+
 cdef int find_epoch(long epoch) except -1:
     global state_epoch, state_on, state_device
     state = states.get(epoch, states)
     if state is states:
         state = states[epoch] = find_state() if find_state is not None and supported() else None
-    state_on = state is not None
-    state_device = None
-    if state_on:
-        state_device, excluded = state
+    device = None
+    if state is not None:
+        device, excluded = state
         for name in excluded:
             numbers[dtype_code(name)] = -1
+    # All at once: looking the dtypes up may let other threads run.
+    state_on = state is not None
     state_epoch = epoch
+    state_device = device
     return 0
 
 
@@ -165,12 +176,12 @@ cdef class Plan:
         global n_runs
         cdef const void* operands[MAX_ARRAYS]
         cdef void* memories[MAX_ARRAYS]
-        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
+        cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args), n_outs
         cdef ArrayImpl array
         cdef HostMemory memory
         cdef ShapedArray aval
-        cdef object device = state_device
-        cdef bint committed = False
+        cdef object device = device_of_results()
+        cdef bint committed = False, found = False
         cdef list results
         if self.price and not self.pay():
             return None
@@ -181,16 +192,25 @@ cdef class Plan:
                     return None
                 committed = True
                 device = array.device_
-            operands[i] = host_pointer(array)
-        n = PyTuple_GET_SIZE(self.outs)
-        results = PyList_New(n)
-        for i in range(n):
+        n_outs = PyTuple_GET_SIZE(self.outs)
+        results = PyList_New(n_outs)
+        for i in range(n_outs):
             aval = <ShapedArray> PyTuple_GET_ITEM(self.outs, i)
             memory = new_memory(aval.size * info[aval.code].itemsize)
             memories[i] = memory.data
             array = from_memory(memory, aval, device, committed)
             Py_INCREF(array)
             PyList_SET_ITEM(results, i, array)
+        # Nothing between this and the end runs Python code, which might delete an operand.
+        while not found:
+            found = True
+            for i in range(n):
+                array = <ArrayImpl> PyTuple_GET_ITEM(args, i)
+                if is_in_memory(array):
+                    operands[i] = array_data(array)
+                else:
+                    to_memory(array)
+                    found = False
         self.operation.run(operands, memories)
         n_runs += 1
         return results
@@ -202,7 +222,7 @@ cdef class Plan:
         cdef void* data
         cdef HostMemory memory
         cdef ShapedArray aval = <ShapedArray> PyTuple_GET_ITEM(self.outs, 0)
-        cdef object device = state_device
+        cdef object device = device_of_results()
         cdef bint committed = False
         if self.price and not self.pay():
             return None
@@ -211,16 +231,20 @@ cdef class Plan:
                 return None
             committed = True
             device = x.device_
-        operands[0] = host_pointer(x)
         if y is not None:
             if y.committed_:
                 if committed and y.device_ is not device or not is_cpu(y.device_):
                     return None
                 committed = True
                 device = y.device_
-            operands[1] = host_pointer(y)
         memory = new_memory(aval.size * info[aval.code].itemsize)
         data = memory.data
+        # To make memory may run Python code, which might delete the other operand.
+        while not is_in_memory(x) or (y is not None and not is_in_memory(y)):
+            to_memory(y if is_in_memory(x) else x)
+        operands[0] = array_data(x)
+        if y is not None:
+            operands[1] = array_data(y)
         self.operation.run(operands, &data)
         n_runs += 1
         return from_memory(memory, aval, device, committed)

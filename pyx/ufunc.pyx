@@ -331,7 +331,10 @@ cdef object apply_binary(Elementwise op, object x, object y):
         return bind(primitive, (x, y), NO_PARAMS)
     if y is op.scalar and y is not None and isinstance(x, Array) and (<Array>x).aval is op.beside and (
             op.epoch == config_epoch()) and not thread_flags().transfer_guard:
-        return bind(op.of_promoted, (x, op.promoted), NO_PARAMS)
+        # Taken before anything else may run and remember another number.
+        b = op.promoted
+        primitive = op.of_promoted
+        return bind(primitive, (x, b), NO_PARAMS)
     a = operand(op, x, 0)
     b = operand(op, y, 1)
     aval_a = a.aval
@@ -365,6 +368,8 @@ cdef object apply_binary(Elementwise op, object x, object y):
         a = broadcast_to(a, shape)
         b = broadcast_to(b, shape)
     if a is x and (type(y) is int or type(y) is float):
+        # The end of what is replaced may run Python code, not in the middle of this.
+        _replaced = (op.beside, op.promoted)
         op.scalar = y
         op.beside = aval_a
         op.promoted = b

@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "python")]
+# A cyxla that is installed goes first: the source tree may have been compiled for another Python.
+sys.path[:] = [str(ROOT), *sys.path, str(ROOT / "python")]
 ELEMENTS = (1, 8, 1000)
 # Fewer than this share of programs loaded is no success.
 EXPECTED = 0.7

@@ -83,3 +83,10 @@ def test_only_the_runtime_imports_jaxlib():
 
 def test_nothing_imports_jax():
     assert not [place for place, _, imported in imports() if imported[0] == "jax"]
+
+
+def test_declarations_have_no_decorators():
+    # Cython ignores them there without a word: no_gc, final and freelist work in the .pyx only.
+    for path in sorted((ROOT / "pyx").rglob("*.pxd")):
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            assert not line.lstrip().startswith("@"), f"{path.name}:{number}: a decorator has no effect in a .pxd"

@@ -1,17 +1,16 @@
 // Loads mutated and truncated executables: none may crash the loader. Built with sanitizers by the test beside it.
-// Usage: fuzz SECONDS SEED FILE...; what is loaded is never run.
+// Usage: fuzz LIBM SECONDS SEED FILE...; what is loaded is never run.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "driver.h"
 #include "native/program.h"
 
 using cyxla::native::Limits;
@@ -20,15 +19,6 @@ using cyxla::native::Program;
 namespace {
 
 std::mt19937_64 generator;
-
-// In the place of jaxlib's LAPACK kernels: answers which version of the interface it speaks (0.3).
-void* speak(void* frame) {
-  void* request = static_cast<void**>(frame)[1];
-  auto* metadata = static_cast<uint8_t*>(static_cast<void**>(request)[3]);
-  const int version[2] = {0, 3};
-  std::memcpy(metadata + 24, version, sizeof version);
-  return nullptr;
-}
 
 uint64_t below(uint64_t n) { return n ? generator() % n : 0; }
 
@@ -70,17 +60,13 @@ bool load(const std::vector<uint8_t>& bytes) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return 2;
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atol(argv[1]));
-  generator.seed(std::strtoull(argv[2], nullptr, 10));
-  for (const char* name : {"lapack_spotrf_ffi", "lapack_sgeev_ffi", "lapack_ssyevd_ffi", "lapack_sgetrf_ffi"}) {
-    if (!cyxla::native::register_target(name, reinterpret_cast<void*>(speak))) return 3;
-  }
+  if (argc < 5 || !driver::prepare(argv[1])) return 2;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atol(argv[2]));
+  generator.seed(std::strtoull(argv[3], nullptr, 10));
   std::vector<std::vector<uint8_t>> corpus;
   long whole = 0, loaded = 0, mutants = 0;
-  for (int i = 3; i < argc; ++i) {
-    std::ifstream file(argv[i], std::ios::binary);
-    corpus.emplace_back((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  for (int i = 4; i < argc; ++i) {
+    corpus.push_back(driver::read(argv[i]));
     whole += load(corpus.back());
   }
   while (std::chrono::steady_clock::now() < end) {
@@ -88,6 +74,6 @@ int main(int argc, char** argv) {
       for (int i = 0; i < 20; ++i, ++mutants) loaded += load(mutate(bytes));
     }
   }
-  std::printf("%ld of %d load, %ld of %ld mutants\n", whole, argc - 3, loaded, mutants);
+  std::printf("%ld of %d load, %ld of %ld mutants\n", whole, argc - 4, loaded, mutants);
   return 0;
 }

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import textwrap
 
+import native_corpus
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cyxla
-import cyxla.numpy as jnp
-from cyxla import lax
 from cyxla._engine import native
 from cyxla._runtime import compiler
 from cyxla._runtime import native as runtime_native
@@ -22,27 +21,14 @@ from cyxla._runtime import native as runtime_native
 pytestmark = pytest.mark.skipif(
     runtime_native.unsupported(cyxla.devices("cpu")[0]) != "", reason="no native execution here"
 )
-ROOT = pathlib.Path(__file__).parent.parent.parent
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
 SECONDS = os.environ.get("CYXLA_FUZZ", "")
-
-
-def loops(p, x):
-    x = lax.fori_loop(0, 5, lambda i, c: jnp.sort(c) * 1.1 - i, x)
-    return lax.cond(p > 0, lambda x: jnp.sort(x), lambda x: jnp.cumsum(x), x), x + np.arange(8, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    x = np.ones(8, np.float32)
-    matrix = np.eye(3, dtype=np.float32)
-    programs = [
-        cyxla.jit(loops).lower(1.0, x),
-        cyxla.jit(lambda x: jnp.sin(x) * 2).lower(x),
-        cyxla.jit(lambda x: (jnp.linalg.cholesky(x), jnp.linalg.eigh(x)[0])).lower(matrix),
-        cyxla.jit(lambda x: (lax.top_k(x, 3), lax.sort(x.astype("int32"), is_stable=False), x @ x)).lower(x),
-    ]
-    runtime_native._register_lapack()
-    return [compiler.serialize(program.compile().runtime_executable()) for program in programs]
+    return list(native_corpus.corpus(list(native_corpus.PROGRAMS)[:4]))
 
 
 def test_corpus_loads(corpus):
@@ -92,17 +78,38 @@ def test_mutants_do_not_crash(corpus_files):
     assert out.returncode == 0, (script, out.stderr)
 
 
-def build(name, sanitizers, folder):
-    """One of the C++ programs beside this file, compiled with the loader's sources."""
+def build(name, folder, *flags):
+    """One of the C++ programs beside this file, compiled with the loader's sources; what to start it with."""
     compiler_path = shutil.which("g++") or shutil.which("clang++")
     sources = sorted((ROOT / "csrc" / "native").glob("*.cpp"))
     if compiler_path is None or not sources:
         pytest.skip("no compiler, or no sources")
     program = folder / name
-    main = ROOT / "tests" / "native" / f"{name}.cpp"
-    flags = ["-std=c++17", "-O1", "-g", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", f"-I{ROOT}/csrc"]
-    subprocess.run([compiler_path, *flags, main, *sources, "-o", program, "-ldl", "-pthread"], check=True)
-    return program
+    libm = folder / "libjax_common.so"
+    common = ["-std=c++17", "-O1", "-g", f"-I{ROOT}/csrc"]
+    subprocess.run(
+        [compiler_path, *common, *flags, HERE / f"{name}.cpp", *sources, "-o", program, "-ldl", "-pthread"], check=True
+    )
+    subprocess.run(
+        [
+            compiler_path,
+            *common,
+            "-shared",
+            "-fPIC",
+            "-fno-builtin",
+            HERE / "libm.cpp",
+            "-o",
+            libm,
+            "-Wl,--no-as-needed",
+            "-lm",
+        ],
+        check=True,
+    )
+    return [program, libm]
+
+
+def sanitizers(names):
+    return [f"-fsanitize={names}", "-fno-sanitize-recover=all"]
 
 
 @pytest.fixture
@@ -116,17 +123,45 @@ def corpus_files(corpus, tmp_path):
 sanitized = pytest.mark.skipif(not SECONDS, reason="CYXLA_FUZZ=20 builds the loader with sanitizers, for 20 seconds")
 
 
+@pytest.fixture(scope="module")
+def all_files(tmp_path_factory):
+    """All programs, for processors that valgrind can stand for: compiled in a process of their own."""
+    folder = tmp_path_factory.mktemp("corpus")
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_max_isa=AVX2"
+    subprocess.run(
+        [sys.executable, HERE / "native_corpus.py", folder],
+        check=True,
+        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return sorted(folder.iterdir())
+
+
 @sanitized
-def test_mutants_under_sanitizers(corpus_files, tmp_path):
-    program = build("fuzz", "address,undefined", tmp_path)
+def test_mutants_under_sanitizers(all_files, tmp_path):
+    start = build("fuzz", tmp_path, *sanitizers("address,undefined"))
     seed = str(int.from_bytes(os.urandom(4)))
-    subprocess.run([program, SECONDS, seed, *corpus_files], check=True)
+    subprocess.run([*start, SECONDS, seed, *all_files], check=True)
 
 
 @sanitized
-def test_threads_under_sanitizers(corpus_files, tmp_path):
-    program = build("threads", "thread", tmp_path)
-    subprocess.run([program, "300", *corpus_files], check=True)
+def test_threads_under_sanitizers(all_files, tmp_path):
+    start = build("threads", tmp_path, *sanitizers("thread"))
+    subprocess.run([*start, "300", *all_files], check=True)
+
+
+@sanitized
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_threads_under_valgrind(all_files, tmp_path):
+    start = build("threads", tmp_path)
+    check = [
+        "valgrind",
+        "-q",
+        "--error-exitcode=9",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+    ]
+    subprocess.run([*check, *start, "20", *all_files], check=True)
 
 
 @given(data=st.data())

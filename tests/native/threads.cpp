@@ -1,17 +1,18 @@
-// Threads load and run one program at once, each call in a context of its own. Built with ThreadSanitizer by the test
-// beside it. Usage: threads ROUNDS FILE...; contexts are handed out under a lock, as Python's holders do.
+// Threads load and run each program at once, each call in a context of its own; then whether the results are those of
+// one thread. Built with ThreadSanitizer, and for valgrind, by the test beside it.
+// Usage: threads LIBM ROUNDS FILE...; contexts are handed out under a lock, as Python's holders do.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "driver.h"
 #include "native/program.h"
 
 using namespace cyxla::native;
@@ -58,19 +59,41 @@ bool run(Program& program, const Call& call) {
   return done;
 }
 
+std::unique_ptr<Program> load(const std::vector<uint8_t>& bytes, std::string& reason) {
+  return std::unique_ptr<Program>(Program::load(bytes.data(), bytes.size(), Limits(), reason));
+}
+
+void in_threads(const std::function<void(int)>& work) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) threads.emplace_back(work, t);
+  for (auto& thread : threads) thread.join();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) return 2;
-  const int rounds = std::atoi(argv[1]);
+  if (argc < 4 || !driver::prepare(argv[1])) return 2;
+  const int rounds = std::atoi(argv[2]);
+  std::vector<std::vector<uint8_t>> files;
+  for (int i = 3; i < argc; ++i) files.push_back(driver::read(argv[i]));
+
+  // All threads load all programs, the first of them while nothing in the loader has been initialized.
+  std::vector<int> refused(kThreads);
+  in_threads([&](int t) {
+    for (int round = 0; round * 20 <= rounds; ++round) {
+      for (size_t i = 0; i < files.size(); ++i) {
+        std::string reason;
+        if (!load(files[(i + t) % files.size()], reason)) ++refused[t];
+      }
+    }
+  });
+
   int tried = 0, wrong = 0;
-  for (int i = 2; i < argc; ++i) {
-    std::ifstream file(argv[i], std::ios::binary);
-    const std::vector<uint8_t> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  for (size_t i = 0; i < files.size(); ++i) {
     std::string reason;
-    std::unique_ptr<Program> program(Program::load(bytes.data(), bytes.size(), Limits(), reason));
+    const std::unique_ptr<Program> program = load(files[i], reason);
     if (!program) {
-      std::printf("%s: %s\n", argv[i], reason.c_str());
+      std::printf("%s: %s\n", argv[3 + i], reason.c_str());
       continue;
     }
     ++tried;
@@ -81,22 +104,20 @@ int main(int argc, char** argv) {
       wanted.push_back(call.results(*program));
     }
     std::vector<int> failures(kThreads);
-    std::vector<std::thread> threads;
-    for (int t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t] {
-        for (int round = 0; round < rounds; ++round) {
-          Call call(*program, t);
-          if (!run(*program, call) || call.results(*program) != wanted[t]) ++failures[t];
-          if (round % 50) continue;
-          std::string own_reason;
-          std::unique_ptr<Program> own(Program::load(bytes.data(), bytes.size(), Limits(), own_reason));
-          if (!own) ++failures[t];
-        }
-      });
-    }
-    for (auto& thread : threads) thread.join();
+    in_threads([&](int t) {
+      for (int round = 0; round < rounds; ++round) {
+        Call call(*program, t);
+        if (!run(*program, call) || call.results(*program) != wanted[t]) ++failures[t];
+        if (round % 50) continue;
+        std::string own_reason;
+        if (!load(files[i], own_reason)) ++failures[t];
+      }
+    });
     for (int n : failures) wrong += n;
   }
-  std::printf("%d programs, %d wrong calls\n", tried, wrong);
-  return tried == 0 || wrong != 0;
+  const auto not_loaded = static_cast<int>(files.size()) - tried;
+  for (int n : refused)
+    if (n != not_loaded * (rounds / 20 + 1)) ++wrong;
+  std::printf("%d programs of %zu, %d wrong calls\n", tried, files.size(), wrong);
+  return not_loaded != 0 || wrong != 0;
 }
