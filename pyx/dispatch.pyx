@@ -462,7 +462,8 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
     cdef Executable executable
     cdef EagerCall last
     cdef tuple avals = tuple([(<Array>a).aval for a in args])
-    key = (avals, params_key(primitive, params), config_epoch(), device)
+    cdef long epoch = config_epoch(), known_generation = generation
+    key = (avals, params_key(primitive, params), epoch, device)
     try:
         executable = <Executable>primitive.eager_cache.get(key)
     except TypeError:
@@ -476,8 +477,8 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
     if not params and device is None:
         last = EagerCall.__new__(EagerCall)
         last.avals = avals
-        last.epoch = config_epoch()
-        last.generation = generation
+        last.epoch = epoch
+        last.generation = known_generation
         last.executable = executable
         primitive.eager_last = last
     return executable
@@ -840,7 +841,9 @@ cdef object run_flat(Entry entry, Flat* flat, bint all_arrays):
 
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
-    cdef list key = [cache_key(in_tree), static, trace_epoch()]
+    # As they are before tracing: another thread may change the options or empty the caches meanwhile.
+    cdef long epoch = trace_epoch(), known_generation = generation
+    cdef list key = [cache_key(in_tree), static, epoch]
     cdef Entry entry
     cdef object device = None
     for leaf in leaves:
@@ -870,8 +873,8 @@ cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
                 entry.remember_static(static)
             entry.in_tree = in_tree
             entry.avals = signature[3:]
-            entry.epoch = trace_epoch()
-            entry.generation = generation
+            entry.epoch = epoch
+            entry.generation = known_generation
     else:
         entry.tally.hits += 1
     return entry

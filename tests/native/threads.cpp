@@ -118,6 +118,6 @@ int main(int argc, char** argv) {
   const auto not_loaded = static_cast<int>(files.size()) - tried;
   for (int n : refused)
     if (n != not_loaded * (rounds / 20 + 1)) ++wrong;
-  std::printf("%d programs of %zu, %d wrong calls\n", tried, files.size(), wrong);
+  std::printf("%d programs of %zu (with stand-ins for LAPACK, whose kernels need Python), %d wrong calls\n", tried, files.size(), wrong);
   return not_loaded != 0 || wrong != 0;
 }
