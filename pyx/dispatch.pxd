@@ -33,7 +33,6 @@ cdef class Executable:
     cdef object buffer_of(self, object argument)
     cdef list run_native(self, PyObject** arrays, Py_ssize_t n_arrays)
     cdef bint gather(self, PyObject** arrays, void** buffers) except -1
-    cdef bint gather_values(self, PyObject** leaves, tuple avals, void** buffers, list held) except -1
     cdef int reuse_donated(self, PyObject** arrays, void** buffers, PyObject** results) except -1
     cdef int make_results(self, void** buffers, PyObject** results) except -1
 

@@ -235,13 +235,11 @@ cdef class Executable:
         cdef bint found = True
         cdef size_t i
         cdef PyObject* argument
-        cdef ArrayImpl array
         for constant in self.constant_arrays:
-            array = <ArrayImpl>constant
-            if is_in_memory(array):
-                buffers[0] = array_data(array)
+            if is_in_memory(<ArrayImpl>constant):
+                buffers[0] = array_data(<ArrayImpl>constant)
             else:
-                to_memory(array)
+                to_memory(<ArrayImpl>constant)
                 found = False
             buffers += 1
         for i in range(self.taken.size()):
@@ -279,38 +277,6 @@ cdef class Executable:
                 (<ArrayImpl>results[donation.target - self.native.n_parameters]).host_ = array.host_
                 buffers[donation.target] = data
         return 0
-
-    cdef bint gather_values(self, PyObject** leaves, tuple avals, void** buffers, list held) except -1:
-        """As `gather`, for arguments that may be values of which a program reads the memory, or a copy in `held`."""
-        cdef bint found = True
-        cdef size_t j
-        cdef PyObject* leaf
-        cdef ArrayImpl array
-        for constant in self.constant_arrays:
-            array = <ArrayImpl>constant
-            if is_in_memory(array):
-                buffers[0] = array_data(array)
-                if self.native.lengthy:
-                    held.append(array.host_)
-            else:
-                to_memory(array)
-                found = False
-            buffers += 1
-        for j in range(self.taken.size()):
-            leaf = leaves[self.taken[j]]
-            if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
-                buffers[j] = read_argument(
-                    leaf, <ShapedArray>PyTuple_GET_ITEM(avals, self.taken[j]), self.native.lengthy, held)
-                continue
-            if is_in_memory(<ArrayImpl>leaf):
-                buffers[j] = array_data(<ArrayImpl>leaf)
-                if self.native.lengthy:
-                    # Other threads run meanwhile, and may delete an argument.
-                    held.append((<ArrayImpl>leaf).host_)
-            else:
-                to_memory(<ArrayImpl>leaf)
-                found = False
-        return found
 
     cdef int make_results(self, void** buffers, PyObject** results) except -1:
         """Writes new references to arrays for a native program's results, and where their memory is."""
@@ -718,9 +684,12 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     cdef tuple avals = entry.avals
     cdef void* few[FEW]
     cdef void** buffers = few
+    cdef void** buffer
     cdef PyObject** results
     cdef PyObject* leaf
     cdef Py_ssize_t i, n_results, size
+    cdef size_t j
+    cdef bint found = False
     cdef ThreadFlags* flags = thread_flags()
     cdef list held = None
     if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
@@ -749,9 +718,34 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
         executable.make_results(buffers + executable.native.n_parameters, results)
         if executable.native.lengthy and held is None:
             held = []
-        # Nothing between this and the call runs Python code.
-        while not executable.gather_values(leaves, avals, buffers, held):
-            pass
+        # As in Executable.gather, for values too: a program reads their memory, or a copy in `held`.
+        while not found:
+            found = True
+            buffer = buffers
+            for constant in executable.constant_arrays:
+                if is_in_memory(<ArrayImpl>constant):
+                    buffer[0] = array_data(<ArrayImpl>constant)
+                    if executable.native.lengthy:
+                        held.append((<ArrayImpl>constant).host_)
+                else:
+                    to_memory(<ArrayImpl>constant)
+                    found = False
+                buffer += 1
+            for j in range(executable.taken.size()):
+                i = executable.taken[j]
+                leaf = leaves[i]
+                if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+                    buffer[j] = read_argument(
+                        leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, held)
+                elif is_in_memory(<ArrayImpl>leaf):
+                    buffer[j] = array_data(<ArrayImpl>leaf)
+                    if executable.native.lengthy:
+                        # Other threads run meanwhile, and may delete an argument.
+                        held.append((<ArrayImpl>leaf).host_)
+                else:
+                    to_memory(<ArrayImpl>leaf)
+                    found = False
+        # Nothing since the last look at the arguments has run Python code.
         executable.native.call(buffers)
         if entry.single:
             leaf = results[0]
