@@ -15,7 +15,7 @@ PYTEST := -m pytest -n 2 --dist worksteal
 # printed jaxpr with jax are left to `make test`: they are with jax 0.10.2, and a later jax differs.
 NEWEST_TESTS := tests/runtime tests/native tests/trees $(addprefix tests/transform/test_,jit.py sameness.py) \
 	$(addprefix tests/lax/test_,laws_alone.py references.py) \
-	$(addprefix tests/test_,aval.py docs.py doctests.py end_to_end.py errors.py examples.py isolation.py layers.py \
+	$(addprefix tests/test_,aval.py docs.py doctests.py end_to_end.py errors.py examples.py isolation.py layers.py lifetimes.py \
 	programs.py stubs.py user_guide.py)
 # The fast half of the suite, which runs without native execution, too.
 PJRT_TESTS := tests/transform tests/trees tests/runtime $(addprefix tests/lax/test_,control_flow.py slicing.py \

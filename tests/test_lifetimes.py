@@ -14,8 +14,13 @@ import pytest
 import cyxla
 import cyxla.numpy as jnp
 from cyxla._engine.array import array_from_host
+from cyxla._runtime import native as runtime_native
 
 VECTOR = np.arange(8, dtype=np.float32)
+reads_memory = pytest.mark.skipif(
+    os.environ.get("CYXLA_NATIVE") == "0" or runtime_native.unsupported(cyxla.devices("cpu")[0]) != "",
+    reason="no native execution here",
+)
 
 
 class Base:
@@ -143,6 +148,7 @@ def unaligned(values):
     return array
 
 
+@reads_memory
 @pytest.mark.parametrize("way", ["jit", "jit, donated", "jit, dict", "eager", "concatenate"])
 def test_arguments_deleted_while_others_are_read(way):
     """The second argument is copied; that ends its first memory, which deletes the first argument."""
@@ -161,6 +167,7 @@ def test_arguments_deleted_while_others_are_read(way):
         function(first, second)
 
 
+@reads_memory
 def test_an_array_whose_memory_s_end_uses_it():
     ends = []
     array = array_from_host(read_only(unaligned(VECTOR), lambda: ends.append(array.is_deleted())))
