@@ -111,19 +111,6 @@ cdef inline object binary(Op op, object x, object y):
 cdef class Value:
     """What operations take and traces follow: arrays, and references to arrays that change."""
 
-
-cdef class Array(Value):
-    """Base class of concrete arrays and tracers; `isinstance(x, cyxla.Array)` holds for both.
-
-    Arithmetic follows NumPy's broadcasting and JAX's dtype promotion. Arrays are immutable: `x.at[i].set(v)` returns an
-    updated copy.
-    """
-
-    __array_priority__ = 100
-
-    def __init__(self):
-        raise TypeError("Array is made by cyxla.numpy.array, asarray and the like, not by calling the class")
-
     @property
     def shape(self):
         return self.aval.shape
@@ -143,6 +130,19 @@ cdef class Array(Value):
     @property
     def weak_type(self):
         return self.aval.weak_type
+
+
+cdef class Array(Value):
+    """Base class of concrete arrays and tracers; `isinstance(x, cyxla.Array)` holds for both.
+
+    Arithmetic follows NumPy's broadcasting and JAX's dtype promotion. Arrays are immutable: `x.at[i].set(v)` returns an
+    updated copy.
+    """
+
+    __array_priority__ = 100
+
+    def __init__(self):
+        raise TypeError("Array is made by cyxla.numpy.array, asarray and the like, not by calling the class")
 
     @property
     def itemsize(self):
@@ -752,27 +752,6 @@ cdef class MutableArray(Value):
 
     It holds an immutable array and exchanges it for another one.
     """
-
-    @property
-    def shape(self):
-        return self.aval.shape
-
-    @property
-    def dtype(self):
-        return self.aval.dtype
-
-    @property
-    def ndim(self):
-        return self.aval.ndim
-
-    @property
-    def size(self):
-        return self.aval.size
-
-    @property
-    def weak_type(self):
-        return self.aval.weak_type
-
 
 cdef ArrayImpl held_value(MutableArray ref):
     if ref.frozen_:

@@ -11,7 +11,7 @@ from cyxla._engine.core cimport (
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
 from cyxla._engine.dtypes cimport FLOAT0
-from cyxla._engine.staging cimport LinearTrace, StagingTracer, has_side_effect, new_linear_trace
+from cyxla._engine.staging cimport LinearTrace, StagingTracer, live_equations, new_linear_trace
 
 cdef Primitive add_any = None
 cdef object zeros = None     # (aval) -> Array of zeros under the current trace
@@ -274,28 +274,13 @@ cdef class LinearProgram:
         In a program written with `compact`, residuals that were broadcast or transposed are kept as they were before
         that, and those that were made from no data are made again.
         """
-        cdef Eqn eqn
         cdef set live
-        cdef list kept = [], consts
+        cdef list consts
         cdef dict atoms
         cdef tuple found
-        cdef bint needed
         self.outvars = self.outvars[:n]
         live = {v for v in self.outvars if v is not None}
-        for eqn in reversed(self.eqns):
-            needed = eqn.primitive.effects is not None and has_side_effect(eqn)
-            if not needed:
-                for var in eqn.outvars:
-                    if var in live:
-                        needed = True
-                        break
-            if needed:
-                kept.append(eqn)
-                for atom in eqn.invars:
-                    if type(atom) is Var:
-                        live.add(atom)
-        kept.reverse()
-        self.eqns = kept
+        self.eqns = live_equations(self.eqns, live)
         consts = [(v, c) for v, c in zip(self.constvars, self.consts) if v in live]
         self.constvars, self.consts = [v for v, _ in consts], [c for _, c in consts]
         if self.origins:

@@ -27,4 +27,4 @@ cdef class LinearTrace(StagingTrace):
 cdef StagingTrace new_staging_trace(object debug_info)
 cdef LinearTrace new_linear_trace(Trace parent, bint compact)
 cpdef tuple trace_flat(object fun, avals, debug_info=*)
-cdef bint has_side_effect(Eqn eqn) except -1
+cdef list live_equations(list eqns, set live)

@@ -313,32 +313,39 @@ cdef bint has_side_effect(Eqn eqn) except -1:
     return False
 
 
+cdef list live_equations(list eqns, set live):
+    """The equations that the variables in `live` need, and those that must stay; adds to `live` what these read."""
+    cdef Eqn eqn
+    cdef bint needed
+    cdef list kept = []
+    for eqn in reversed(eqns):
+        needed = eqn.primitive.effects is not None and has_side_effect(eqn)
+        if not needed:
+            for var in eqn.outvars:
+                if var in live:
+                    needed = True
+                    break
+        if needed:
+            kept.append(eqn)
+            for atom in eqn.invars:
+                if type(atom) is Var:
+                    live.add(atom)
+    kept.reverse()
+    return kept
+
+
 def dce_jaxpr(Jaxpr jaxpr, used_outputs, instantiate=False):
     """Drops the equations that the wanted outputs do not need.
 
     Returns the jaxpr with those outputs and the inputs they need, and a list of booleans saying which inputs those are
     (`instantiate=True`, or a list of booleans, keeps inputs regardless). Equations with effects are kept.
     """
-    cdef Eqn eqn
     cdef set live = set()
     outvars = [v for v, used in zip(jaxpr.outvars, used_outputs) if used]
     for v in outvars:
         if type(v) is Var:
             live.add(v)
-    kept = []
-    for eqn in reversed(jaxpr.eqns):
-        needed = eqn.primitive.effects is not None and has_side_effect(eqn)
-        if not needed:
-            for v in eqn.outvars:
-                if v in live:
-                    needed = True
-                    break
-        if needed:
-            kept.append(eqn)
-            for v in eqn.invars:
-                if type(v) is Var:
-                    live.add(v)
-    kept.reverse()
+    kept = live_equations(jaxpr.eqns, live)
     if isinstance(instantiate, bool):
         instantiate = [instantiate] * len(jaxpr.invars)
     used_inputs = [keep or v in live for v, keep in zip(jaxpr.invars, instantiate)]

@@ -348,6 +348,8 @@ WITHOUT = {
     "after_all", "check", "composite", "cond", "create_token", "custom_jvp_call", "custom_linear_solve",
     "custom_vjp_call", "custom_vmap_call", "dce_sink", "debug_callback", "debug_print", "device_put", "empty",
     "io_callback", "jit", "linear_call", "name", "platform_index", "pure_callback", "remat2", "scan", "stage", "while",
+    # what reads and writes references
+    "addupdate", "free_ref", "freeze", "get", "new_ref", "swap",
     # indexing by dimension numbers
     "gather", "scatter", "scatter-add", "scatter-max", "scatter-min", "scatter-mul", "scatter-sub",
     "select_and_gather_add", "select_and_scatter", "select_and_scatter_add",
