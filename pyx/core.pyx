@@ -625,10 +625,13 @@ cdef int reject_reference(Primitive primitive, Py_ssize_t position, ShapedArray 
 
 cdef object abstract_eval(Primitive primitive, tuple args, dict params):
     cdef Py_ssize_t i
+    cdef tuple last
     if primitive.kind != GENERAL:
         return elementwise_aval(primitive, args, primitive.kind == COMPARE)
-    if primitive.abstract_last is not None and is_last(primitive.abstract_last, args, params):
-        return primitive.abstract_last[3]
+    # Held here: to compare parameters may run Python code, which evaluates something else.
+    last = primitive.abstract_last
+    if last is not None and is_last(last, args, params):
+        return last[3]
     avals = tuple([(<Value>arg).aval if isinstance(arg, Value) else arg for arg in args])
     key = params_key(primitive, params)
     try:

@@ -10,10 +10,18 @@ from typing import NamedTuple
 from cyxla._engine.array import asarray
 from cyxla._engine.autodiff import add_tangents, jvp_flat
 from cyxla._engine.aval import AbstractRef
-from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var, Zero, eval_jaxpr
+from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Primitive, Var, Zero, eval_jaxpr
 from cyxla._engine.pytree import tree_map
 from cyxla._engine.staging import trace_flat
-from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, linearize_jaxpr, move_batch_axis, spread
+from cyxla._transform.jaxprs import (
+    batch_arguments,
+    batch_jaxpr,
+    bind_equation,
+    interpret,
+    linearize_jaxpr,
+    move_batch_axis,
+    spread,
+)
 
 
 class _Answer:
@@ -227,27 +235,17 @@ known_p = Primitive(
 def _with_calls_written_out(closed):
     """The jaxpr with the equations of jitted functions in the place of calls, so that a policy sees them."""
 
-    def evaluate(jaxpr, consts, args):
-        env = dict(zip(jaxpr.constvars, consts))
-        env.update(zip(jaxpr.invars, args))
+    def evaluate(closed, args):
+        return interpret(closed.jaxpr, closed.consts, args, apply)
 
-        def value(atom):
-            return atom.val if type(atom) is Literal else env[atom]
-
-        for eqn in jaxpr.eqns:
-            operands = [value(a) for a in eqn.invars]
-            if eqn.primitive.name == "jit":
-                inner = eqn.params["jaxpr"]
-                outs = evaluate(inner.jaxpr, inner.consts, operands)
-            else:
-                outs = eqn.primitive.bind(*operands, **eqn.params)
-                outs = outs if eqn.primitive.multiple_results else [outs]
-            env.update(zip(eqn.outvars, outs))
-        return [value(a) for a in jaxpr.outvars]
+    def apply(eqn, operands):
+        if eqn.primitive.name == "jit":
+            return evaluate(eqn.params["jaxpr"], operands)
+        return bind_equation(eqn, operands)
 
     if not any(eqn.primitive.name == "jit" for eqn in closed.jaxpr.eqns):
         return closed
-    return ClosedJaxpr(*trace_flat(lambda args: evaluate(closed.jaxpr, closed.consts, args), closed.in_avals))
+    return ClosedJaxpr(*trace_flat(lambda args: evaluate(closed, args), closed.in_avals))
 
 
 def split_by_policy(closed, policy):

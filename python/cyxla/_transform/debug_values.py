@@ -8,7 +8,7 @@ import numpy as np
 
 from cyxla._core.config import config
 from cyxla._engine.array import ArrayImpl
-from cyxla._engine.core import Literal
+from cyxla._transform.jaxprs import bind_equation, interpret
 from cyxla._transform.jit import jit_p
 
 
@@ -52,14 +52,14 @@ def check(primitive, params, args, results):
 
 def _run(jaxpr, consts, args):
     """Evaluates a jaxpr; the error of the operation that fails gets the line of the user's that wrote it."""
-    env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args]))
-    for eqn in jaxpr.eqns:
-        operands = [v.val if type(v) is Literal else env[v] for v in eqn.invars]
+
+    def apply(eqn, operands):
         try:
-            outs = eqn.primitive.bind(*operands, **eqn.params)
+            return bind_equation(eqn, operands)
         except FloatingPointError as error:
             if eqn.source is None or ", at " in str(error):
                 raise
             file, line, function = eqn.source
             raise FloatingPointError(f"{error}, at {file}:{line} ({function.rpartition('.')[2]})") from None
-        env.update(zip(eqn.outvars, outs if eqn.primitive.multiple_results else [outs]))
+
+    interpret(jaxpr, consts, args, apply)

@@ -8,7 +8,17 @@ from typing import NamedTuple
 from cyxla._engine.array import ArrayImpl
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.batching import Axis, batch_flat
-from cyxla._engine.core import ClosedJaxpr, Jaxpr, Tracer, UndefinedPrimal, Var, Zero, aval_to_tangent, eval_jaxpr
+from cyxla._engine.core import (
+    ClosedJaxpr,
+    Jaxpr,
+    Literal,
+    Tracer,
+    UndefinedPrimal,
+    Var,
+    Zero,
+    aval_to_tangent,
+    eval_jaxpr,
+)
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 
@@ -16,6 +26,28 @@ from cyxla._transform import operations
 def trace_to_jaxpr(fun, avals, debug_info=None):
     """The closed jaxpr of `fun(list of arrays) -> list of arrays`. Its constants may be tracers of outer traces."""
     return ClosedJaxpr(*trace_flat(fun, avals, debug_info))
+
+
+def bind_equation(eqn, operands):
+    """The list of the results of an equation, bound to its primitive again."""
+    outs = eqn.primitive.bind(*operands, **eqn.params)
+    return outs if eqn.primitive.multiple_results else [outs]
+
+
+def interpret(jaxpr, consts, args, apply, of_literal=lambda array: array):
+    """The results of a jaxpr, where `apply(eqn, operands)` gives the list of those of each equation.
+
+    What stands for an array is for `apply` to say; `of_literal(array)` does for a literal.
+    """
+    env = dict(zip(jaxpr.constvars, consts))
+    env.update(zip(jaxpr.invars, args))
+
+    def read(atom):
+        return of_literal(atom.val) if type(atom) is Literal else env[atom]
+
+    for eqn in jaxpr.eqns:
+        env.update(zip(eqn.outvars, apply(eqn, [read(atom) for atom in eqn.invars])))
+    return [read(atom) for atom in jaxpr.outvars]
 
 
 def lift_constants(closed):

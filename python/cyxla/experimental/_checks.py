@@ -10,9 +10,9 @@ from cyxla import lax
 from cyxla._core.dtypes import issubdtype
 from cyxla._engine.array import asarray
 from cyxla._engine.aval import ShapedArray
-from cyxla._engine.core import ClosedJaxpr, Literal
+from cyxla._engine.core import ClosedJaxpr
 from cyxla._transform.checkpoint import remat_p
-from cyxla._transform.jaxprs import trace_to_jaxpr
+from cyxla._transform.jaxprs import bind_equation, interpret, trace_to_jaxpr
 from cyxla._transform.jit import jit_p
 from cyxla.experimental.checkify import DivisionByZeroError, FailedCheckError, NaNError, OOBError, Site, check_p
 from cyxla.lax.control_flow.common import split_list
@@ -219,28 +219,25 @@ def _state_avals(layout):
 def evaluate(closed, errors, layout, state, args):
     """Evaluates a jaxpr and its checks: the state afterwards, and the results."""
     plan = _plan(closed, errors)
-    jaxpr = closed.jaxpr
-    env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args]))
 
-    def read(atom):
-        return atom.val if type(atom) is Literal else env[atom]
-
-    for eqn in jaxpr.eqns:
-        operands = [asarray(read(v)) for v in eqn.invars]
+    def apply(eqn, operands):
+        nonlocal state
+        operands = [asarray(x) for x in operands]
         if eqn.primitive is check_p:
             if FailedCheckError in errors:
                 pred, code, *payload = operands
                 state = _record(state, layout, pred, code, payload)
-            continue
+            return []
         if eqn not in plan.own:
             state, outs = _evaluate_held(eqn, errors, layout, state, operands)
         else:
             state = _check_before(plan.own[eqn], eqn, layout, state, operands)
-            outs = eqn.primitive.bind(*operands, **eqn.params)
-            outs = list(outs) if eqn.primitive.multiple_results else [outs]
+            outs = bind_equation(eqn, operands)
             state = _check_after(plan.own[eqn], layout, state, outs)
-        env.update(zip(eqn.outvars, outs))
-    return state, [asarray(read(v)) for v in jaxpr.outvars]
+        return outs
+
+    outs = interpret(closed.jaxpr, closed.consts, args, apply)
+    return state, [asarray(x) for x in outs]
 
 
 def _check_before(sites, eqn, layout, state, operands):

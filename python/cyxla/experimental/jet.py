@@ -11,9 +11,9 @@ import numpy as np
 
 from cyxla import lax
 from cyxla._engine.array import asarray, is_arraylike
-from cyxla._engine.core import Literal
 from cyxla._engine.dtypes import float0
 from cyxla._transform.grad import jvp
+from cyxla._transform.jaxprs import interpret
 from cyxla._transform.shapes import make_jaxpr
 from cyxla.tree_util import tree_flatten, tree_structure, tree_unflatten
 
@@ -184,15 +184,13 @@ def _by_nesting(primitive, operands, params, order):
 
 
 def _evaluate(jaxpr, consts, operands, order):
-    values = dict(zip(jaxpr.constvars, [[asarray(c)] for c in consts]))
-    values.update(zip(jaxpr.invars, operands))
-
-    def read(atom):
-        return [atom.val] if type(atom) is Literal else values[atom]
-
-    for eqn in jaxpr.eqns:
-        values.update(zip(eqn.outvars, _apply(eqn, [read(v) for v in eqn.invars], order)))
-    return [read(v) for v in jaxpr.outvars]
+    return interpret(
+        jaxpr,
+        [[asarray(c)] for c in consts],
+        operands,
+        lambda eqn, operands: _apply(eqn, operands, order),
+        of_literal=lambda array: [array],
+    )
 
 
 def jet(fun, primals, series, factorial_scaled=True, **_):

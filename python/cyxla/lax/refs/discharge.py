@@ -11,14 +11,14 @@ from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.aval import AbstractRef
 from cyxla._engine.batching import batch_flat
 from cyxla._engine.config import epoch
-from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, Zero, aval_to_tangent, eval_jaxpr
+from cyxla._engine.core import ClosedJaxpr, Eqn, Jaxpr, Var, Zero, aval_to_tangent, eval_jaxpr
 from cyxla._engine.dispatch import call_with_references
 from cyxla._engine.staging import trace_unknown
 from cyxla._transform import compile as compilation
 from cyxla._transform import jit, references
 from cyxla._transform.checkpoint import remat_p
 from cyxla._transform.custom import custom_jvp_call_p, custom_vjp_call_p
-from cyxla._transform.jaxprs import linearize_jaxpr, move_batch_axis, spread, trace_to_jaxpr
+from cyxla._transform.jaxprs import bind_equation, interpret, linearize_jaxpr, move_batch_axis, spread, trace_to_jaxpr
 from cyxla.lax.control_flow.common import split_list
 from cyxla.lax.control_flow.cond import cond_p
 from cyxla.lax.control_flow.loops import while_loop, while_p
@@ -269,30 +269,21 @@ def _is_concerned(eqn, operands):
     return eqn.primitive not in DIRECT and eqn.primitive.effects is not None and has_references(eqn.effects)
 
 
+def _apply(eqn, operands):
+    if not _is_concerned(eqn, operands):
+        return bind_equation(eqn, operands)
+    rule = RULES.get(eqn.primitive)
+    if rule is None:
+        raise TypeError(
+            f"{eqn.primitive.name} takes or makes references, and there is no rule that makes values of them: "
+            "pass it what the reference holds, ref[...]"
+        )
+    return rule(operands, eqn.params)
+
+
 def evaluate(jaxpr, consts, args):
     """The results of a jaxpr; a reference is a `Cell`, or stays what it is."""
-    env = dict(zip(jaxpr.constvars, consts))
-    env.update(zip(jaxpr.invars, args))
-
-    def read(atom):
-        return atom.val if type(atom) is Literal else env[atom]
-
-    for eqn in jaxpr.eqns:
-        operands = [read(atom) for atom in eqn.invars]
-        if _is_concerned(eqn, operands):
-            rule = RULES.get(eqn.primitive)
-            if rule is None:
-                raise TypeError(
-                    f"{eqn.primitive.name} takes or makes references, and there is no rule that makes values of them: "
-                    "pass it what the reference holds, ref[...]"
-                )
-            outs = rule(operands, eqn.params)
-        else:
-            outs = eqn.primitive.bind(*operands, **eqn.params)
-            if not eqn.primitive.multiple_results:
-                outs = [outs]
-        env.update(zip(eqn.outvars, outs))
-    return [read(atom) for atom in jaxpr.outvars]
+    return interpret(jaxpr, consts, args, _apply)
 
 
 def discharge_jaxpr(closed, which, wanted=None):
