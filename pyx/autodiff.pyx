@@ -2,26 +2,38 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cyxla._engine.array cimport Array, ArrayImpl, to_array
-from cyxla._engine.aval cimport AbstractRef
+from cyxla._engine.array cimport Array, ArrayImpl, Value, is_operand, to_array
+from cyxla._engine.aval cimport AbstractRef, ShapedArray
 from cyxla._engine.config cimport thread_flags
 from cyxla._engine.core cimport (
     NO_PARAMS, Eqn, ForbiddenTracer, Jaxpr, Literal, Primitive, Trace, Tracer, UndefinedPrimal, Var, Zero, bind,
     bind_on,
     check_tracer, current_trace, eval_eqns, forbidden, report_leaks, restore_trace, swap_trace, tangent_aval,
 )
-from cyxla._engine.dtypes cimport FLOAT0
+from cyxla._engine.dtypes cimport FLOAT0, KIND_COMPLEX, KIND_FLOAT, info
 from cyxla._engine.staging cimport LinearTrace, StagingTracer, live_equations, new_linear_trace
 
 cdef Primitive add_any = None
-cdef object zeros = None     # (aval) -> Array of zeros under the current trace
+cdef Primitive multiply = None
+cdef Primitive negate = None
+cdef object zeros = None          # (aval) -> Array of zeros under the current trace
+cdef object broadcast = None      # (tangent, result) -> the tangent in the result's shape
+cdef object unbroadcast = None    # (cotangent, aval) -> its sum over the axes along which the operand was broadcast
 
 
-def install_arithmetic(Primitive add, make_zeros):
-    """`add` adds cotangents; `make_zeros(aval)` makes an array of zeros under the current trace."""
-    global add_any, zeros
+def install_arithmetic(Primitive add, Primitive mul, Primitive neg, make_zeros, like_output, sum_over_broadcast):
+    """What the rules of this module compute with.
+
+    `make_zeros(aval)` makes an array of zeros under the current trace; `like_output(tangent, result)` broadcasts a
+    tangent, and `sum_over_broadcast(cotangent, aval)` is the transpose of that.
+    """
+    global add_any, multiply, negate, zeros, broadcast, unbroadcast
     add_any = add
+    multiply = mul
+    negate = neg
     zeros = make_zeros
+    broadcast = like_output
+    unbroadcast = sum_over_broadcast
 
 
 cdef object discharge_linear = None
@@ -63,6 +75,76 @@ def add_tangents(x, y):
 def instantiate_zeros(x):
     """A `Zero` as an array of zeros; anything else unchanged."""
     return zeros((<Zero>x).aval) if type(x) is Zero else x
+
+
+# -- the rules of sums and products, of which most linear programs consist
+
+
+def sum_jvp(Array tangent, Array out, x, y):
+    return tangent if tangent.aval.shape == out.aval.shape else broadcast(tangent, out)
+
+
+def difference_jvp(Array tangent, Array out, x, y):
+    return sum_jvp(bind(negate, (tangent,), NO_PARAMS), out, x, y)
+
+
+def product_jvp_x(Array tangent, out, x, Array y):
+    return bind(multiply, (tangent, y), NO_PARAMS)
+
+
+def product_jvp_y(Array tangent, out, Array x, y):
+    return bind(multiply, (x, tangent), NO_PARAMS)
+
+
+cdef object of_shape(Array cotangent, UndefinedPrimal operand):
+    return cotangent if cotangent.aval.shape == operand.aval.shape else unbroadcast(cotangent, operand.aval)
+
+
+def sum_transpose(Array cotangent, x, y):
+    return [of_shape(cotangent, <UndefinedPrimal>x) if type(x) is UndefinedPrimal else None,
+            of_shape(cotangent, <UndefinedPrimal>y) if type(y) is UndefinedPrimal else None]
+
+
+def difference_transpose(Array cotangent, x, y):
+    return [of_shape(cotangent, <UndefinedPrimal>x) if type(x) is UndefinedPrimal else None,
+            of_shape(bind(negate, (cotangent,), NO_PARAMS), <UndefinedPrimal>y) if type(y) is UndefinedPrimal
+            else None]
+
+
+def product_transpose(Array cotangent, x, y):
+    if type(x) is UndefinedPrimal:
+        return [of_shape(bind(multiply, (cotangent, <Array?>y), NO_PARAMS), <UndefinedPrimal>x), None]
+    return [None, of_shape(bind(multiply, (<Array?>x, cotangent), NO_PARAMS), <UndefinedPrimal?>y)]
+
+
+# -- what is differentiated
+
+
+def differentiable(list leaves):
+    """The leaves as arrays, or None where not all of them are arrays or numbers of a floating or complex dtype."""
+    cdef list arrays = []
+    cdef Array array
+    cdef int kind
+    for leaf in leaves:
+        if not is_operand(leaf):
+            return None
+        array = to_array(leaf)
+        kind = info[array.aval.code].kind
+        if kind != KIND_FLOAT and kind != KIND_COMPLEX:
+            return None
+        arrays.append(array)
+    return arrays
+
+
+def have_tangents(list arrays):
+    """For each array, or reference to one, whether it has tangents: those of integers are all zero."""
+    return [aval_has_tangents((<Value>a).aval) for a in arrays]
+
+
+cdef bint aval_has_tangents(ShapedArray aval) noexcept:
+    if type(aval) is AbstractRef:
+        return aval_has_tangents((<AbstractRef>aval).inner_aval)
+    return info[aval.code].tangent != FLOAT0
 
 
 @cython.final

@@ -34,7 +34,7 @@ cdef class Primitive:
     cdef tuple abstract_last             # of the last evaluation: avals, names and values of the parameters, result
     cdef tuple param_names
     cdef public dict eager_cache
-    cdef object eager_last               # dispatch's memory of the last eager call without parameters
+    cdef object eager_last               # dispatch's memory of the last eager call
     cdef public dict lower_cache
     cdef object __weakref__
 
@@ -104,6 +104,8 @@ cdef void restore_trace(PyObject* previous) noexcept
 cdef object bind(Primitive primitive, tuple args, dict params)        # args are Arrays
 cdef object bind_on(Trace trace, Primitive primitive, tuple args, dict params)
 cdef object abstract_eval(Primitive primitive, tuple args, dict params)   # args: Arrays or ShapedArrays
+cdef bint same_params(dict params, tuple names, tuple values) except -1
+cdef bint holds_jaxpr(dict params)
 cdef object params_key(Primitive primitive, dict params)              # hashable, or None
 cdef dict NO_PARAMS
 cdef ShapedArray elementwise_aval(Primitive primitive, tuple args, bint compare)

@@ -660,19 +660,25 @@ cdef object abstract_eval(Primitive primitive, tuple args, dict params):
 
 cdef bint is_last(tuple last, tuple args, dict params) except -1:
     """Whether these are operands and parameters of the last evaluation: cheaper than making a key and hashing it."""
-    cdef tuple avals = <tuple>PyTuple_GET_ITEM(last, 0), names = <tuple>PyTuple_GET_ITEM(last, 1)
-    cdef tuple values = <tuple>PyTuple_GET_ITEM(last, 2)
-    cdef PyObject* name
-    cdef PyObject* value
-    cdef PyObject* known
-    cdef Py_ssize_t position = 0, i, n = len(args)
-    if len(avals) != n or len(names) != len(params):
+    cdef tuple avals = <tuple>PyTuple_GET_ITEM(last, 0)
+    cdef Py_ssize_t i, n = len(args)
+    if len(avals) != n:
         return False
     for i in range(n):
         arg = <object>PyTuple_GET_ITEM(args, i)
         if PyTuple_GET_ITEM(avals, i) != <PyObject*>((<Value>arg).aval if isinstance(arg, Value) else arg):
             return False
-    i = 0
+    return same_params(params, <tuple>PyTuple_GET_ITEM(last, 1), <tuple>PyTuple_GET_ITEM(last, 2))
+
+
+cdef bint same_params(dict params, tuple names, tuple values) except -1:
+    """Whether parameters have these names, in this order, and these values. May run Python code: hold the tuples."""
+    cdef PyObject* name
+    cdef PyObject* value
+    cdef PyObject* known
+    cdef Py_ssize_t position = 0, i = 0
+    if len(names) != len(params):
+        return False
     while PyDict_Next(params, &position, &name, &value):
         if name != PyTuple_GET_ITEM(names, i):
             return False

@@ -38,6 +38,8 @@ cdef class Executable:
 
 cdef class EagerCall:
     cdef tuple avals
+    cdef tuple names        # of the parameters
+    cdef tuple values
     cdef long epoch
     cdef long generation
     cdef Executable executable

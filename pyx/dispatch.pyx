@@ -24,8 +24,8 @@ from cyxla._engine.caches cimport keep
 from cyxla._engine.boundary cimport hide_internal_frames
 from cyxla._engine.config cimport ThreadFlags, config_epoch, thread_flags, trace_epoch
 from cyxla._engine.core cimport (
-    ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, install_eager,
-    params_key,
+    ClosedJaxpr, Eqn, Jaxpr, Primitive, Tracer, Var, abstract_eval, current_trace, holds_jaxpr, install_eager,
+    params_key, same_params,
 )
 from cyxla._engine.dtypes cimport FLOAT0, FLOAT32, FLOAT64, INT32, INT64, canonicalize_code, info, scalar_code
 from cyxla._engine.host cimport forget_states, host_runs, run_host
@@ -394,9 +394,9 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
         if result is not None:
             return result
     arrays = list(args)
-    if not params and primitive.eager_last is not None:
+    if primitive.eager_last is not None:
         last = <EagerCall>primitive.eager_last
-        if is_repeated(last, args):
+        if is_repeated(last, args, params):
             executable = last.executable
             executable.tally.hits += 1
     if executable is None:
@@ -409,8 +409,8 @@ cdef inline object run_primitive(Primitive primitive, tuple args, dict params):
     return results if primitive.multiple_results else results[0]
 
 
-cdef bint is_repeated(EagerCall last, tuple args):
-    """Whether a call without parameters has the signature of the last one."""
+cdef bint is_repeated(EagerCall last, tuple args, dict params) except -1:
+    """Whether a call has the signature and parameters of the last one."""
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
     cdef ArrayImpl array
     if n != PyTuple_GET_SIZE(last.avals) or last.epoch != config_epoch() or last.generation != generation:
@@ -421,7 +421,7 @@ cdef bint is_repeated(EagerCall last, tuple args):
         array = <ArrayImpl>PyTuple_GET_ITEM(args, i)
         if <PyObject*>array.aval != PyTuple_GET_ITEM(last.avals, i) or array.committed_:
             return False
-    return True
+    return same_params(params, last.names, last.values)
 
 
 cdef Executable find_executable(Primitive primitive, tuple args, dict params, object device):
@@ -440,9 +440,11 @@ cdef Executable find_executable(Primitive primitive, tuple args, dict params, ob
         keep(primitive.eager_cache, key, executable, EAGER_BOUND, "eager programs")
     else:
         executable.tally.hits += 1
-    if not params and device is None:
+    if device is None and not holds_jaxpr(params):
         last = EagerCall.__new__(EagerCall)
         last.avals = avals
+        last.names = tuple(params)
+        last.values = tuple(params.values())
         last.epoch = epoch
         last.generation = known_generation
         last.executable = executable

@@ -4,7 +4,14 @@ import functools
 from operator import index
 
 from cyxla._engine.array import Array, asarray, is_arraylike, literal, typeof
-from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
+from cyxla._engine.autodiff import (
+    backward_pass,
+    differentiable,
+    have_tangents,
+    instantiate_zeros,
+    jvp_flat,
+    linearize_flat,
+)
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Tracer, UndefinedPrimal, Zero, aval_to_tangent, check_not_forbidden
 from cyxla._engine.dtypes import dtype_code, dtype_kind, float0
@@ -37,7 +44,7 @@ class Flattened:
         out = self.fun(*tree_unflatten(self.in_tree, leaves), **self.kwargs)
         if not self.has_aux:
             outs, self.out_tree = tree_flatten(out)
-            return [require_array(leaf, self.fun) for leaf in outs]
+            return require_arrays(outs, self.fun)
         if not isinstance(out, (tuple, list)) or len(out) != 2:
             raise TypeError(
                 f"with has_aux=True, {function_name(self.fun)} must return a pair (result, auxiliary data); it "
@@ -47,7 +54,7 @@ class Flattened:
         aux, self.aux_tree = tree_flatten(out[1])
         # Auxiliary tracers ride along as results, to be unwrapped; what is no tracer is kept aside.
         self.aux = [None if isinstance(leaf, Tracer) else (leaf,) for leaf in aux]
-        return [require_array(leaf, self.fun) for leaf in outs] + [leaf for leaf in aux if isinstance(leaf, Tracer)]
+        return require_arrays(outs, self.fun) + [leaf for leaf in aux if isinstance(leaf, Tracer)]
 
     def split(self, results):
         """(flat results, auxiliary tree) from what the flat function gave."""
@@ -58,13 +65,14 @@ class Flattened:
         return results[:n], tree_unflatten(self.aux_tree, [kept[0] if kept else next(rest) for kept in self.aux])
 
 
-def require_array(leaf, fun):
-    if not is_arraylike(leaf):
-        raise TypeError(
-            f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf).__name__}, which cannot be "
-            "differentiated: return arrays and numbers (other values can be returned with has_aux=True)"
-        )
-    return leaf
+def require_arrays(leaves, fun):
+    for leaf in leaves:
+        if not is_arraylike(leaf):
+            raise TypeError(
+                f"{function_name(fun)} returned {leaf!r:.200} of type {type(leaf).__name__}, which cannot be "
+                "differentiated: return arrays and numbers (other values can be returned with has_aux=True)"
+            )
+    return leaves
 
 
 def _check_callable(fun, api):
@@ -166,7 +174,7 @@ def linearize(fun, *primals, has_aux=False):
     leaves, in_tree = tree_flatten(primals)
     leaves = _to_arrays(leaves, "linearize")
     flat = Flattened(fun, in_tree, has_aux)
-    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    active = have_tangents(leaves)
     outs, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(outs)
     program.prune(len(results))
@@ -209,7 +217,7 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
     leaves, in_tree = tree_flatten(primals)
     leaves = _to_arrays(leaves, "vjp")
     flat = Flattened(fun, in_tree, has_aux)
-    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    active = have_tangents(leaves)
     results, program = linearize_flat(flat, leaves, active, True)
     results, aux = flat.split(results)
     out_avals = [r.aval for r in results]
@@ -220,7 +228,7 @@ def vjp(fun, *primals, has_aux=False, reduce_axes=()):
 
 def _vjp_flat(flat, leaves):
     """The flat results, and the flat map from their cotangents to those of the leaves (None where zero)."""
-    active = [aval_to_tangent(leaf.aval).dtype != float0 for leaf in leaves]
+    active = have_tangents(leaves)
     results, program = linearize_flat(flat, leaves, active)
 
     def pull(cotangents):
@@ -276,6 +284,8 @@ def linear_transpose(fun, *primals, reduce_axes=()):
 
 
 def _argnums(argnums, args, api):
+    if type(argnums) is int and 0 <= argnums < len(args):
+        return (argnums,)
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for number in numbers:
         if not isinstance(number, int):
@@ -325,22 +335,13 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
     @functools.wraps(fun, updated=())
     def value_and_grad_of(*args, **kwargs):
         numbers = _argnums(argnums, args, "grad")
-        selected = tuple(args[n] for n in numbers)
-        leaves, tree = tree_flatten(selected)
-        for i, leaf in enumerate(leaves):
-            if not is_arraylike(leaf) or not _is_inexact(leaf) or holomorphic or is_reference(leaf):
-                _check_grad_leaf(selected, i, leaf, holomorphic, allow_int, argnums)
-        arrays = [asarray(leaf) for leaf in leaves]
-
-        def call(*chosen):
-            if len(numbers) == len(args) and numbers == tuple(range(len(args))):
-                return fun(*chosen, **kwargs)
-            full = list(args)
-            for n, value in zip(numbers, chosen):
-                full[n] = value
-            return fun(*full, **kwargs)
-
-        flat = Flattened(call, tree, has_aux)
+        leaves, tree = tree_flatten(tuple([args[n] for n in numbers]))
+        arrays = None if holomorphic else differentiable(leaves)
+        if arrays is None:
+            _check_grad_leaves(args, numbers, leaves, holomorphic, allow_int, argnums)
+            arrays = [asarray(leaf) for leaf in leaves]
+        chosen = fun if len(args) == len(numbers) == 1 else _with_others(fun, args, numbers)
+        flat = Flattened(chosen, tree, has_aux, kwargs)
         flat_results, pull = _vjp_flat(flat, arrays)
         results, aux = flat.split(flat_results)
         _check_scalar(results, flat.out_tree, holomorphic, fun)
@@ -355,12 +356,26 @@ def value_and_grad(fun, argnums=0, has_aux=False, holomorphic=False, allow_int=F
     return value_and_grad_of
 
 
-def _is_inexact(leaf):
-    return aval_to_tangent(typeof(leaf)) is typeof(leaf) and _dtype_kind(typeof(leaf).dtype) in ("float", "complex")
+def _with_others(fun, args, numbers):
+    """`fun` as a function of the arguments at `numbers`, the other positional ones being those of `args`."""
+
+    def call(*chosen, **kwargs):
+        full = list(args)
+        for n, value in zip(numbers, chosen):
+            full[n] = value
+        return fun(*full, **kwargs)
+
+    call.__name__ = function_name(fun)
+    return call
 
 
-def _check_grad_leaf(selected, index, leaf, holomorphic, allow_int, argnums):
-    path = keystr(tree_flatten_with_path(selected)[0][index][0][1:])
+def _check_grad_leaves(args, numbers, leaves, holomorphic, allow_int, argnums):
+    paths = tree_flatten_with_path(tuple(args[n] for n in numbers))[0]
+    for (path, _), leaf in zip(paths, leaves):
+        _check_grad_leaf(keystr(path[1:]), leaf, holomorphic, allow_int, argnums)
+
+
+def _check_grad_leaf(path, leaf, holomorphic, allow_int, argnums):
     if is_reference(leaf):
         raise TypeError(
             f"grad differentiates with respect to arrays, not with respect to the reference at argument{path} "
@@ -376,6 +391,8 @@ def _check_grad_leaf(selected, index, leaf, holomorphic, allow_int, argnums):
 
 
 def _check_scalar(results, out_tree, holomorphic, fun):
+    if out_tree == LEAF and results[0].shape == () and not holomorphic and _dtype_kind(results[0].dtype) == "float":
+        return
     name = function_name(fun)
     if out_tree != LEAF:
         raise TypeError(

@@ -6,6 +6,15 @@ part of the result's tangent. Special functions are in special.py.
 """
 
 from cyxla import lax
+from cyxla._engine.autodiff import (
+    difference_jvp,
+    difference_transpose,
+    product_jvp_x,
+    product_jvp_y,
+    product_transpose,
+    sum_jvp,
+    sum_transpose,
+)
 from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive, UndefinedPrimal
 from cyxla._engine.lowering import trace_table
@@ -56,52 +65,31 @@ def no_derivative(name):
 # ---- arithmetic
 
 
-def _sum_jvp(t, ans, x, y):
-    return like_output(t, ans)
-
-
-def _add_transpose(ct, x, y):
-    return [unbroadcast(ct, x.aval) if undefined(x) else None, unbroadcast(ct, y.aval) if undefined(y) else None]
-
-
-add_p = _row("add", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose, host=True)
+add_p = _row("add", "iufc", "stablehlo.add", (sum_jvp, sum_jvp), transpose=sum_transpose, host=True)
 add = StrictOp(add_p, "add", "Elementwise sum.")
 
 # What differentiation adds tangents and cotangents with; apart from its name the same operation.
-add_any_p = _row("add_any", "iufc", "stablehlo.add", (_sum_jvp, _sum_jvp), transpose=_add_transpose, host=True)
+add_any_p = _row("add_any", "iufc", "stablehlo.add", (sum_jvp, sum_jvp), transpose=sum_transpose, host=True)
 add_any = StrictOp(add_any_p, "add_any", "Elementwise sum of tangents or cotangents.")
-
-
-def _sub_transpose(ct, x, y):
-    return [
-        unbroadcast(ct, x.aval) if undefined(x) else None,
-        unbroadcast(lax.neg(ct), y.aval) if undefined(y) else None,
-    ]
 
 
 sub_p = _row(
     "sub",
     "iufc",
     "stablehlo.subtract",
-    (_sum_jvp, lambda t, ans, x, y: like_output(lax.neg(t), ans)),
-    transpose=_sub_transpose,
+    (sum_jvp, difference_jvp),
+    transpose=difference_transpose,
     host=True,
 )
 sub = StrictOp(sub_p, "sub", "Elementwise difference.")
-
-
-def _mul_transpose(ct, x, y):
-    if undefined(x):
-        return [unbroadcast(lax.mul(ct, y), x.aval), None]
-    return [None, unbroadcast(lax.mul(x, ct), y.aval)]
 
 
 mul_p = _row(
     "mul",
     "iufc",
     "stablehlo.multiply",
-    (lambda t, ans, x, y: lax.mul(t, y), lambda t, ans, x, y: lax.mul(x, t)),
-    transpose=_mul_transpose,
+    (product_jvp_x, product_jvp_y),
+    transpose=product_transpose,
     host=True,
 )
 
@@ -141,7 +129,7 @@ rem_p = _row(
     "rem",
     "iuf",
     "stablehlo.remainder",
-    (_sum_jvp, lambda t, ans, x, y: lax.mul(lax.neg(t), _truncated_quotient(x, y))),
+    (sum_jvp, lambda t, ans, x, y: lax.mul(lax.neg(t), _truncated_quotient(x, y))),
     host=True,
 )
 rem = StrictOp(rem_p, "rem", "Elementwise remainder of the division that rounds towards zero; has the sign of x.")

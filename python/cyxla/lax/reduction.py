@@ -39,7 +39,7 @@ def reduced_shape(shape, axes):
 
 def kept_dims(ndim, axes):
     """The dimensions of a reduction's operand that its result keeps."""
-    return tuple(d for d in range(ndim) if d not in axes)
+    return tuple([d for d in range(ndim) if d not in axes]) if len(axes) < ndim else ()
 
 
 def shift_axes(axes, d):
@@ -113,8 +113,9 @@ def _array(values):
 
 
 def _reduce_sum_transpose(ct, x, axes, out_sharding=None):
-    aval = x.aval
-    return [lax.broadcast_in_dim(ct, aval.shape, kept_dims(aval.ndim, axes))]
+    shape = x.aval.shape
+    kept = kept_dims(len(shape), axes)
+    return [lax.broadcast_in_dim_p.bind(ct, shape=shape, broadcast_dimensions=kept, sharding=None) if axes else ct]
 
 
 def _reduce_prod_jvp(t, ans, x, axes):
