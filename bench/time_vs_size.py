@@ -5,8 +5,10 @@ is ready. The ways take turns, and the least of each way's times is printed, so 
 """
 
 import argparse
+import dataclasses
 import pathlib
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,16 +25,45 @@ def gelu(xp, x):
     return xp.float32(0.5) * x * (1 + xp.tanh(xp.float32(0.7978846) * (x + xp.float32(0.044715) * x * x * x)))
 
 
-# name: (function of (numpy or jax.numpy, x), dimensions of x, largest number of elements, whether x is donated)
+def recurrence(jax, x):
+    return jax.lax.scan(lambda h, row: (jax.numpy.tanh(h + row), None), x[0], x)[0]
+
+
+def squares_gradient(jax, x):
+    return jax.grad(lambda x: jax.numpy.sum(jax.numpy.square(x @ jax.numpy.tanh(x))))(x)
+
+
+@dataclasses.dataclass
+class Program:
+    function: Callable  # of (numpy or jax.numpy, x); of (jax, x) if it has no `numpy` version
+    dimensions: int = 1
+    largest: float = 1e9  # number of elements
+    donated: bool = False
+    numpy: bool = True
+    jit: bool = True  # else the operation is called eagerly
+
+
 PROGRAMS = {
-    "x + 1": (lambda xp, x: x + xp.float32(1), 1, None, False),
-    "sin(x)": (lambda xp, x: xp.sin(x), 1, None, False),
-    "gelu(x)": (gelu, 1, None, False),
-    "gelu(x), donated": (gelu, 1, None, True),
-    "sum(x)": (lambda xp, x: xp.sum(x), 1, None, False),
-    "x @ x": (lambda xp, x: x @ x, 2, 1 << 20, False),
-    "softmax(x)": (softmax, 2, None, False),
+    "x + 1": Program(lambda xp, x: x + xp.float32(1)),
+    "sin(x)": Program(lambda xp, x: xp.sin(x)),
+    "gelu(x)": Program(gelu),
+    "gelu(x), donated": Program(gelu, donated=True),
+    "sum(x)": Program(lambda xp, x: xp.sum(x)),
+    "sum(x, 0)": Program(lambda xp, x: xp.sum(x, 0), 2),
+    "cumsum(x)": Program(lambda xp, x: xp.cumsum(x), largest=1e6),
+    "sort(x)": Program(lambda xp, x: xp.sort(xp.sin(x * 1e6)), largest=1e6),
+    "x.T + 1": Program(lambda xp, x: x.T + xp.float32(1), 2),
+    "x @ x": Program(lambda xp, x: x @ x, 2, 1e6),
+    "softmax(x)": Program(softmax, 2),
+    "scan of tanh(h + row)": Program(recurrence, 2, 1e6, numpy=False),
+    "grad of sum(square(x @ tanh(x)))": Program(squares_gradient, 2, 1e6, numpy=False),
+    "eager x + y": Program(lambda xp, x: x + x, jit=False),
+    "eager sin(x)": Program(lambda xp, x: xp.sin(x), jit=False),
+    "eager x.T copied": Program(lambda xp, x: xp.concatenate([x.T]), 2, jit=False),
+    "eager concatenate": Program(lambda xp, x: xp.concatenate([x, x]), jit=False),
+    "eager x[::2]": Program(lambda xp, x: xp.multiply(x[::2], 1), jit=False),
 }
+CHARTED = ("x + 1", "sin(x)", "sum(x)", "x @ x", "softmax(x)")
 
 
 def sizes(largest):
@@ -43,19 +74,22 @@ def sizes(largest):
     return found
 
 
-def measure(function, x, donated, seconds):
+def measure(program, x, seconds):
     """{way: microseconds}, and how Cyxla's program runs."""
     import jax
 
     import cyxla
 
     def compiled(package, native=None):
-        f = package.jit(lambda x: function(package.numpy, x), donate_argnums=0 if donated else ())
+        library = package.numpy if program.numpy else package
+        f = package.jit(lambda x: program.function(library, x), donate_argnums=0 if program.donated else ())
         if native is not None:
             cyxla.config.update("cyxla_native", native)
         array = package.numpy.asarray(x)
-        path = f.lower(array).compile().execution_path if native else ""
-        if not donated:
+        path = f.lower(array).compile().execution_path if native and program.jit else ""
+        if not program.jit:
+            return lambda: program.function(library, array).block_until_ready(), path
+        if not program.donated:
             f(array)
             return lambda: f(array).block_until_ready(), path
         last = [f(array)]
@@ -69,8 +103,9 @@ def measure(function, x, donated, seconds):
     pjrt, _ = compiled(cyxla, False)
     # Toggling the option makes other entries: switched back for the first, both find their own again.
     ways = {"Cyxla": (ours, True), "Cyxla, PJRT only": (pjrt, False), "jax": (compiled(jax)[0], None)}
-    ways["NumPy"] = (lambda: function(np, x), None)
-    best = dict.fromkeys(ways, float("inf"))
+    if program.numpy:
+        ways["NumPy"] = (lambda: program.function(np, x), None)
+    best = dict.fromkeys(WAYS, float("inf"))
     calls, end = {}, None
     for way, (call, native) in ways.items():
         if native is not None:
@@ -100,7 +135,8 @@ def chart(rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(rows), figsize=(3.2 * len(rows), 4), sharey=True, layout="constrained")
+    size = (3.2 * len(rows), 4)
+    figure, (axes,) = plt.subplots(1, len(rows), figsize=size, sharey=True, squeeze=False, layout="constrained")
     styles = {"Cyxla": "o-", "Cyxla, PJRT only": "--", "jax": "s-", "NumPy": ":"}
     for axis, (name, points) in zip(axes, rows.items()):
         for way in WAYS:
@@ -124,19 +160,21 @@ def main():
     print("| program | elements | " + " | ".join(f"{way}, us" for way in WAYS) + " | Cyxla / jax | runs |")
     print("|---|--:|" + "--:|" * (len(WAYS) + 1) + "---|")
     rows = {}
-    for name, (function, dimensions, largest, donated) in PROGRAMS.items():
+    for name, program in PROGRAMS.items():
         if options.k not in name:
             continue
-        for n in sizes(min(options.largest, largest or options.largest)):
+        for n in sizes(min(options.largest, program.largest)):
             side = round(n**0.5)
-            shape = (n,) if dimensions == 1 else (side, side)
+            shape = (n,) if program.dimensions == 1 else (side, side)
             x = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
-            best, path = measure(function, x, donated, options.seconds)
-            rows.setdefault(name, []).append((x.size, best, path))
-            cells = " | ".join(f"{best[way]:,.2f}" for way in WAYS)
+            best, path = measure(program, x, options.seconds)
+            if name in CHARTED:
+                rows.setdefault(name, []).append((x.size, best, path))
+            cells = " | ".join(f"{best[way]:,.2f}" if best[way] < float("inf") else "" for way in WAYS)
             way = path.split(":")[0]
             print(f"| {name} | {x.size:,} | {cells} | {best['Cyxla'] / best['jax']:.2f} | {way} |", flush=True)
-    chart(rows, options.chart)
+    if rows:
+        chart(rows, options.chart)
 
 
 if __name__ == "__main__":
