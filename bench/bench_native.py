@@ -172,9 +172,12 @@ def tail(n):
     Python code that computes for as long, and allocates nothing, shows what of the tail is the machine's: at a thousand
     timer interrupts a second, one call of a microsecond in a thousand has one.
     """
-    function, *args = PROGRAMS["MLP 8-32-32-4, batch 1"]
     importlib.import_module("cyxla").config.update("cyxla_native", True)
-    call = prepare("cyxla", function, args)
+    calls = {}
+    for name in ("x + 1, scalar", "MLP 8-32-32-4, batch 1"):
+        function, *args = PROGRAMS[name]
+        calls[name] = prepare("cyxla", function, args)
+    calls |= {f"Python code as long as {name}": computing_as_long_as(call) for name, call in calls.items()}
     stop = threading.Event()
 
     def allocate():
@@ -188,7 +191,7 @@ def tail(n):
     clock = time.perf_counter_ns
     before = resident_kb()
     for busy in (False, True):
-        for name, timed in (("Python code", computing_as_long_as(call)), ("Cyxla", call)):
+        for name, timed in calls.items():
             stop.clear()
             thread = threading.Thread(target=allocate)
             if busy:
@@ -203,7 +206,7 @@ def tail(n):
             p50, p99, p999 = np.percentile(times, [50, 99, 99.9])
             state = "another thread allocates" if busy else "alone"
             print(
-                f"{n:,} calls of {name}, {state}: median {p50:.0f} ns, p99 {p99:.0f} ns, p99.9 {p999:.0f} ns "
+                f"{name}, {n:,} calls, {state}: median {p50:.0f} ns, p99 {p99:.0f} ns, p99.9 {p999:.0f} ns "
                 f"({p999 / p50:.1f} medians)"
             )
     print(f"resident memory: {before:,} kB before, {resident_kb():,} kB after")
