@@ -80,41 +80,51 @@ def instantiate_zeros(x):
 # -- the rules of sums and products, of which most linear programs consist
 
 
-def sum_jvp(Array tangent, Array out, x, y):
+cdef object in_shape(Array tangent, Array out):
     return tangent if tangent.aval.shape == out.aval.shape else broadcast(tangent, out)
 
 
-def difference_jvp(Array tangent, Array out, x, y):
-    return sum_jvp(bind(negate, (tangent,), NO_PARAMS), out, x, y)
+cdef object summed(Array cotangent, operand):
+    if type(operand) is not UndefinedPrimal:
+        return None
+    aval = (<UndefinedPrimal>operand).aval
+    return cotangent if cotangent.aval.shape == (<ShapedArray>aval).shape else unbroadcast(cotangent, aval)
 
 
-def product_jvp_x(Array tangent, out, x, Array y):
-    return bind(multiply, (tangent, y), NO_PARAMS)
+def sum_jvp(tangent, out, x, y):
+    return in_shape(to_array(tangent), to_array(out))
 
 
-def product_jvp_y(Array tangent, out, Array x, y):
-    return bind(multiply, (x, tangent), NO_PARAMS)
+def difference_jvp(tangent, out, x, y):
+    return in_shape(bind(negate, (to_array(tangent),), NO_PARAMS), to_array(out))
 
 
-cdef object of_shape(Array cotangent, UndefinedPrimal operand):
-    return cotangent if cotangent.aval.shape == operand.aval.shape else unbroadcast(cotangent, operand.aval)
+def product_jvp_x(tangent, out, x, y):
+    return bind(multiply, (to_array(tangent), to_array(y)), NO_PARAMS)
 
 
-def sum_transpose(Array cotangent, x, y):
-    return [of_shape(cotangent, <UndefinedPrimal>x) if type(x) is UndefinedPrimal else None,
-            of_shape(cotangent, <UndefinedPrimal>y) if type(y) is UndefinedPrimal else None]
+def product_jvp_y(tangent, out, x, y):
+    return bind(multiply, (to_array(x), to_array(tangent)), NO_PARAMS)
 
 
-def difference_transpose(Array cotangent, x, y):
-    return [of_shape(cotangent, <UndefinedPrimal>x) if type(x) is UndefinedPrimal else None,
-            of_shape(bind(negate, (cotangent,), NO_PARAMS), <UndefinedPrimal>y) if type(y) is UndefinedPrimal
-            else None]
+def sum_transpose(cotangent, x, y):
+    cotangent = to_array(cotangent)
+    return [summed(cotangent, x), summed(cotangent, y)]
 
 
-def product_transpose(Array cotangent, x, y):
+def difference_transpose(cotangent, x, y):
+    cotangent = to_array(cotangent)
+    cdef object of_y = None
+    if type(y) is UndefinedPrimal:
+        of_y = summed(bind(negate, (cotangent,), NO_PARAMS), y)
+    return [summed(cotangent, x), of_y]
+
+
+def product_transpose(cotangent, x, y):
+    cotangent = to_array(cotangent)
     if type(x) is UndefinedPrimal:
-        return [of_shape(bind(multiply, (cotangent, <Array?>y), NO_PARAMS), <UndefinedPrimal>x), None]
-    return [None, of_shape(bind(multiply, (<Array?>x, cotangent), NO_PARAMS), <UndefinedPrimal?>y)]
+        return [summed(bind(multiply, (cotangent, to_array(y)), NO_PARAMS), x), None]
+    return [None, summed(bind(multiply, (to_array(x), cotangent), NO_PARAMS), y)]
 
 
 # -- what is differentiated
