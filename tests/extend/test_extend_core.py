@@ -422,3 +422,45 @@ def test_all_primitives_are_listed():
     ours = importlib.import_module("cyxla.extend.core.primitives")
     names.discard("empty2_p")  # of which jaxprs say "empty"
     assert {name: str(getattr(ours, name)) for name in names} == {name: str(getattr(theirs, name)) for name in names}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda d: (d.func_name, d.func_filename == __file__, d.func_lineno),
+        lambda d: d.safe_arg_names(2),
+        lambda d: d.safe_arg_names(3),
+        lambda d: d.filter_arg_names([True, False]),
+        lambda d: d.replace_func_name("other").func_name,
+        lambda d: d.replace_func_name("other").func_lineno,
+        lambda d: d.with_unknown_names()[2:],
+        lambda d: d.with_unknown_names().safe_arg_names(2),
+        lambda d: d.with_unknown_names().safe_result_paths(2),
+        lambda d: d.with_unknown_names().filter_result_paths([True]),
+        lambda d: d.with_unknown_names().assert_arg_names(7),
+        lambda d: d._replace(result_paths=("a", "b")).safe_result_paths(2),
+        lambda d: d._replace(result_paths=("a", "b")).safe_result_paths(1),
+        lambda d: d._replace(result_paths=("a", "b")).filter_result_paths([False, True]),
+        lambda d: d._replace(result_paths=("a", "b")).assert_result_paths(3),
+        lambda d: d._replace(result_paths=lambda: ("p",)).resolve_result_paths().result_paths,
+        lambda d: d._replace(func_src_info="name")[1:2],
+        lambda d: (d._replace(func_src_info="name").func_filename, d._replace(func_src_info="name").func_lineno),
+    ],
+)
+def test_what_messages_say_of_a_function(program):
+    def function(x, *, y):
+        return x
+
+    results = []
+    for lib in MODULES:
+        try:
+            results.append(program(lib.api_util.debug_info("test", function, (1.0,), {"y": 2.0})))
+        except AssertionError:
+            results.append(AssertionError)
+    assert results[0] == results[1]
+
+
+def test_call_primitives_say_so():
+    for lib in MODULES:
+        assert not lib.xcore.Primitive("test").call_primitive
+        assert importlib.import_module(f"{lib.xcore.__name__}.primitives").call_p.call_primitive
