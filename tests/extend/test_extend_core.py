@@ -464,3 +464,21 @@ def test_call_primitives_say_so():
     for lib in MODULES:
         assert not lib.xcore.Primitive("test").call_primitive
         assert importlib.import_module(f"{lib.xcore.__name__}.primitives").call_p.call_primitive
+
+
+def test_results_on_the_side_are_taken_over():
+    for lib in MODULES:
+        lu = lib.linear_util
+
+        @lu.transformation_with_aux2
+        def noted(f, store, *args):
+            store.store("aux")
+            return f(*args)
+
+        first, aux = noted(wrapped(lib, lambda x: x, 1.0))
+        second, other = noted(wrapped(lib, lambda x: x, 1.0))
+        first.call_wrapped(1.0)
+        second.populate_stores(first.stores)
+        assert (aux(), other()) == ("aux", "aux")
+        info = first.debug_info.replace_func_name("other")
+        assert first.replace_debug_info(info).debug_info.func_name == "other"
