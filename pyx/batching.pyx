@@ -40,6 +40,12 @@ cdef class Axis:
 cdef class BatchTracer(Tracer):
     """A value with a batch axis that the mapped function does not see."""
 
+    def __init__(self, BatchTrace trace not None, val, batch_dim, source_info=None):
+        self.value = to_array(val)
+        self.aval = without_axis(self.value.aval, batch_dim)
+        self.batch_dim = batch_dim
+        self._trace = trace
+
     def _origin(self):
         return "the value is being vectorized by vmap"
 
@@ -91,16 +97,12 @@ cdef class BatchTrace(Trace):
 
     cdef object wrap(self, object value, object dim):
         cdef BatchTracer tracer
-        cdef ShapedArray aval
-        cdef Py_ssize_t axis
         if dim is None:
             return value
         tracer = BatchTracer.__new__(BatchTracer)
         tracer.value = to_array(value)
-        aval = tracer.value.aval
-        axis = dim
-        tracer.batch_dim = axis
-        tracer.aval = with_shape(aval, aval.shape[:axis] + aval.shape[axis + 1:])
+        tracer.batch_dim = dim
+        tracer.aval = without_axis(tracer.value.aval, tracer.batch_dim)
         tracer._trace = self
         return tracer
 
@@ -115,6 +117,10 @@ cdef class BatchTrace(Trace):
         tracer.aval = like.aval
         tracer._trace = self
         return tracer
+
+
+cdef inline ShapedArray without_axis(ShapedArray aval, Py_ssize_t axis):
+    return with_shape(aval, aval.shape[:axis] + aval.shape[axis + 1:])
 
 
 cdef bint uses_axis(Axis axis, Primitive primitive, dict params) except -1:

@@ -94,6 +94,9 @@ cdef class Primitive:
     with a name only gets its rules one by one, by the methods `def_...` and the functions of `cyxla.interpreters`.
     """
 
+    # Whether it is applied to a function, besides arrays; see `extend.core.CallPrimitive`.
+    call_primitive = False
+
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
                  bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
                  lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None,

@@ -3,9 +3,10 @@
 import importlib
 import math
 
+import jax
 import numpy as np
 import pytest
-from compare import agree, both_raise
+from compare import agree, assert_same, both_raise
 
 import cyxla
 import cyxla.numpy as jnp
@@ -106,3 +107,94 @@ def test_errors(error, program, match):
 def test_wrong_shapes():
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         jet(lambda x: x, (np.ones(2),), ([np.ones(3)],))
+
+
+# rules of one's own ---------------------------------------------------------------------------------------------------
+
+
+def with_rule(lib, declare, compute, multiple_results=False):
+    """A primitive that `compute` evaluates, with the Taylor rule that `declare(jet module, primitive)` gives it."""
+    rules = importlib.import_module(f"{lib.__name__}.experimental.jet")
+    prim = importlib.import_module(f"{lib.__name__}.extend.core").Primitive("mine")
+    prim.multiple_results = multiple_results
+    prim.def_impl(lambda *args, **params: compute(lib, *args, **params))
+    prim.def_abstract_eval(lambda x, *others, **params: [x, x] if multiple_results else x)
+    declare(rules, prim)
+    return rules, prim
+
+
+def declare_by_hand(rules, prim):
+    def rule(primals, series, *, scale):
+        (x,), ((first, second),) = primals, series
+        return scale * x * x, [2 * scale * x * first, scale * (2 * x * second + first * first)]
+
+    rules.jet_rules[prim] = rule
+
+
+def declare_two(rules, prim):
+    def rule(primals, series):
+        square, terms = rules.jet_rules[rules.lax.mul_p](primals * 2, list(series) * 2)
+        return [square, primals[0]], [terms, series[0]]
+
+    rules.jet_rules[prim] = rule
+
+
+@pytest.mark.parametrize(
+    "declare, compute, params",
+    [
+        (declare_by_hand, lambda lib, x, *, scale: scale * x * x, {"scale": 3.0}),
+        (lambda rules, prim: rules.deflinear(prim), lambda lib, x: 3 * x, {}),
+        (lambda rules, prim: rules.defzero(prim), lambda lib, x: lib.numpy.round(x), {}),
+        (lambda rules, prim: rules.def_deriv(prim, lambda x: 2 * x), lambda lib, x: x * x, {}),
+        (
+            lambda rules, prim: rules.def_comp(prim, lambda x: rules.lax.exp(x) * x),
+            lambda lib, x: lib.numpy.exp(x) * x,
+            {},
+        ),
+        (declare_two, lambda lib, x: [x * x, x], {}),
+        # What does not depend on the parameter, and comes as zeros.
+        (
+            lambda rules, prim: rules.jet_rules.update({prim: lambda primals, series: (primals[0], rules.zero_series)}),
+            lambda lib, x: x,
+            {},
+        ),
+    ],
+    ids=["hand", "linear", "zero", "deriv", "comp", "two results", "zero series"],
+)
+def test_rules_of_users(declare, compute, params):
+    results = []
+    for lib in (cyxla, jax):
+        rules, prim = with_rule(lib, declare, compute, declare is declare_two)
+
+        def program(x, lib=lib, prim=prim):
+            out = prim.bind(lib.numpy.sin(x), **params)
+            return out[0] * out[1] if prim.multiple_results else lib.numpy.exp(out)
+
+        results.append([rules.jet(program, (X,), ([X, 1 - X],)), rules.jet2(program, (X,), ([X, 1 - X],))])
+    assert_same(*results, rtol=1e-4)
+
+
+def test_tables_of_rules_hold_the_library_s():
+    rules = importlib.import_module("cyxla.experimental.jet")
+    value, (first, second) = rules.jet_rules[cyxla.lax.exp_p]((1.0,), ([1.0, 2.0],))
+    np.testing.assert_allclose([value, first, second], np.exp(1.0) * np.array([1, 1, 2.5]), rtol=1e-6)
+    assert cyxla.tree.leaves([rules.zero_series, rules.zero_term]) == []
+    assert [float(rules.fact(n)) for n in range(5)] == [1, 1, 2, 6, 24]
+    np.testing.assert_allclose(rules.fact(np.float32(3)), 6, rtol=1e-5)
+
+
+def test_zero_terms():
+    def declare(rules, prim):
+        rules.jet_rules[prim] = lambda primals, series: (primals[0], [series[0][0], rules.zero_term])
+
+    rules, prim = with_rule(cyxla, declare, lambda lib, x: x)
+    assert [float(t) for t in rules.jet2(prim.bind, (2.0,), ([1.0, 5.0],))[1]] == [1, 0]
+
+
+def test_rules_that_return_too_little():
+    def declare(rules, prim):
+        rules.jet_rules[prim] = lambda primals, series: (primals[0], series[0][:1])
+
+    rules, prim = with_rule(cyxla, declare, lambda lib, x: x)
+    with pytest.raises(ValueError, match="mine in jet_rules returned 1 coefficients"):
+        rules.jet(prim.bind, (2.0,), ([1.0, 5.0],))

@@ -1,6 +1,8 @@
 """`core`, `extend.core`, `interpreters.partial_eval` and `interpreters.ad` apart from rules; against jax."""
 
 import importlib
+import subprocess
+import sys
 import types
 import warnings
 
@@ -397,3 +399,86 @@ def test_source_of_equations():
     assert "test_extend_core.py:" in si.summarize(si.current())
     with si.user_context(eqn.source_info.traceback, name_stack=si.new_name_stack("replayed")):
         assert str(si.current_name_stack()) == "replayed"
+
+
+# Of programs over several devices, which the primitives of one cannot stand in for.
+OF_MESHES = {"ragged_all_to_all_p", "sharding_constraint_p"}
+ALL_PRIMITIVES = """
+import sys
+import cyxla, cyxla.numpy
+from cyxla.extend.core import primitives
+assert "cyxla.lax.special" not in sys.modules
+assert str(primitives.digamma_p) == "digamma"
+print(*[name for name in dir(primitives) if name.endswith("_p")])
+"""
+
+
+def test_all_primitives_are_listed():
+    theirs = importlib.import_module("jax.extend.core.primitives")
+    names = {name for name in dir(theirs) if name.endswith("_p")} - OF_MESHES
+    # In a process of its own, where nothing has loaded the families yet.
+    out = subprocess.run([sys.executable, "-c", ALL_PRIMITIVES], capture_output=True, text=True, check=True).stdout
+    assert names <= set(out.split())
+    ours = importlib.import_module("cyxla.extend.core.primitives")
+    names.discard("empty2_p")  # of which jaxprs say "empty"
+    assert {name: str(getattr(ours, name)) for name in names} == {name: str(getattr(theirs, name)) for name in names}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda d: (d.func_name, d.func_filename == __file__, d.func_lineno),
+        lambda d: d.safe_arg_names(2),
+        lambda d: d.safe_arg_names(3),
+        lambda d: d.filter_arg_names([True, False]),
+        lambda d: d.replace_func_name("other").func_name,
+        lambda d: d.replace_func_name("other").func_lineno,
+        lambda d: d.with_unknown_names()[2:],
+        lambda d: d.with_unknown_names().safe_arg_names(2),
+        lambda d: d.with_unknown_names().safe_result_paths(2),
+        lambda d: d.with_unknown_names().filter_result_paths([True]),
+        lambda d: d.with_unknown_names().assert_arg_names(7),
+        lambda d: d._replace(result_paths=("a", "b")).safe_result_paths(2),
+        lambda d: d._replace(result_paths=("a", "b")).safe_result_paths(1),
+        lambda d: d._replace(result_paths=("a", "b")).filter_result_paths([False, True]),
+        lambda d: d._replace(result_paths=("a", "b")).assert_result_paths(3),
+        lambda d: d._replace(result_paths=lambda: ("p",)).resolve_result_paths().result_paths,
+        lambda d: d._replace(func_src_info="name")[1:2],
+        lambda d: (d._replace(func_src_info="name").func_filename, d._replace(func_src_info="name").func_lineno),
+    ],
+)
+def test_what_messages_say_of_a_function(program):
+    def function(x, *, y):
+        return x
+
+    results = []
+    for lib in MODULES:
+        try:
+            results.append(program(lib.api_util.debug_info("test", function, (1.0,), {"y": 2.0})))
+        except AssertionError:
+            results.append(AssertionError)
+    assert results[0] == results[1]
+
+
+def test_call_primitives_say_so():
+    for lib in MODULES:
+        assert not lib.xcore.Primitive("test").call_primitive
+        assert importlib.import_module(f"{lib.xcore.__name__}.primitives").call_p.call_primitive
+
+
+def test_results_on_the_side_are_taken_over():
+    for lib in MODULES:
+        lu = lib.linear_util
+
+        @lu.transformation_with_aux2
+        def noted(f, store, *args):
+            store.store("aux")
+            return f(*args)
+
+        first, aux = noted(wrapped(lib, lambda x: x, 1.0))
+        second, other = noted(wrapped(lib, lambda x: x, 1.0))
+        first.call_wrapped(1.0)
+        second.populate_stores(first.stores)
+        assert (aux(), other()) == ("aux", "aux")
+        info = first.debug_info.replace_func_name("other")
+        assert first.replace_debug_info(info).debug_info.func_name == "other"

@@ -18,6 +18,7 @@ class Axis:
 
 @final
 class BatchTracer(Tracer):
+    def __init__(self, trace: BatchTrace, val: Any, batch_dim: int, source_info: Any = None) -> None: ...
     @property
     def value(self) -> Array: ...
     @property

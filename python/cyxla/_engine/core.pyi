@@ -12,6 +12,7 @@ KINDS: dict[str | None, int]
 ACCEPTS: dict[str, int]
 
 class Primitive:
+    call_primitive: bool
     multiple_results: bool
     linear: bool
     differentiable: bool

@@ -1,10 +1,13 @@
 """Taylor mode: derivatives of any order along a curve, all in one pass over the program.
 
 A value is carried as the coefficients of its Taylor polynomial in a parameter. Rules below say what the operations make
-of these; the recurrences are those of Griewank and Walther, "Evaluating Derivatives" (2nd ed.), chapter 13. Operations
-without a rule are differentiated by nested forward mode, one by one.
+of these; the recurrences are those of Griewank and Walther, "Evaluating Derivatives" (2nd ed.), chapter 13. Linear
+operations need none, and others without a rule are differentiated by nested forward mode, one by one.
+
+    jet_rules[cube_p] = lambda primals, series: jet(lambda x: x * x * x, primals, series, factorial_scaled=False)
 """
 
+import functools
 import math
 
 import numpy as np
@@ -15,7 +18,7 @@ from cyxla._engine.dtypes import float0
 from cyxla._transform.grad import jvp
 from cyxla._transform.jaxprs import interpret
 from cyxla._transform.shapes import make_jaxpr
-from cyxla.tree_util import tree_flatten, tree_structure, tree_unflatten
+from cyxla.tree_util import register_pytree_node, tree_flatten, tree_structure, tree_unflatten
 
 
 def _sum(terms):
@@ -103,23 +106,112 @@ def _integer_pow(a, *, y):
     return result or [lax.full_like(a[0], 1), *[lax.full_like(v, 0) for v in a[1:]]]
 
 
-_RULES = {
-    "cos": lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[1],
-    "cosh": lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[1],
-    "div": _div,
-    "exp": lambda a, **params: _exp(a),
-    "integer_pow": _integer_pow,
-    "log": lambda a, **params: _log(a),
-    "logistic": lambda a, **params: _logistic(a),
-    "mul": lambda a, b: _cauchy(lax.mul, a, b),
-    "sin": lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[0],
-    "sinh": lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[0],
-    "sqrt": lambda a, **params: _sqrt(a),
-    "square": _squares,
-    "tanh": lambda a, **params: _tanh(a),
-}
-_BILINEAR = {"dot_general", "conv_general_dilated"}
-_LINEAR = {"add", "add_any", "copy", "neg", "sub"}
+class ZeroTerm:
+    """A coefficient that is zero, whatever its shape."""
+
+
+class ZeroSeries:
+    """The coefficients of a constant: all are zero."""
+
+
+zero_term, zero_series = ZeroTerm(), ZeroSeries()
+# They are containers of nothing, so that they are told from arrays wherever containers are flattened.
+register_pytree_node(ZeroTerm, lambda _: ((), None), lambda *_: zero_term)
+register_pytree_node(ZeroSeries, lambda _: ((), None), lambda *_: zero_series)
+
+
+# Primitive -> `rule(primals, series, **params) -> (result, its series)`, or lists of both for one of several results.
+# Series are lists of Taylor coefficients of order 1, 2 and so on, one for each operand; all have one length.
+jet_rules = {}
+
+
+def _polynomials(primals, series):
+    return [[primal, *terms] for primal, terms in zip(primals, series, strict=True)]
+
+
+def _def_recurrence(prim, function):
+    """The rule of a primitive by a function of the operands' polynomials, lists of coefficients from order 0 on."""
+
+    def rule(primals, series, **params):
+        value, *terms = function(*_polynomials(primals, series), **params)
+        return value, terms
+
+    jet_rules[prim] = rule
+
+
+def linear_prop(prim, primals_in, series_in, **params):
+    """The rule of a primitive that is linear in all operands together: it is applied order by order."""
+    by_order = [prim.bind(*terms, **params) for terms in zip(*_polynomials(primals_in, series_in))]
+    if not prim.multiple_results:
+        return by_order[0], by_order[1:]
+    outs = [list(terms) for terms in zip(*by_order)]
+    return [terms[0] for terms in outs], [terms[1:] for terms in outs]
+
+
+def zero_prop(prim, primals_in, series_in, **params):
+    """The rule of a primitive that is constant piece by piece."""
+    out = prim.bind(*primals_in, **params)
+    return out, [zero_series] * len(out) if prim.multiple_results else zero_series
+
+
+def deriv_prop(prim, deriv, primals_in, series_in, **params):
+    """The rule of a primitive of one operand whose derivative is the function `deriv`."""
+    (x,), (series,) = primals_in, series_in
+    slope, slopes = jet(deriv, (x,), (list(series[:-1]),), factorial_scaled=False)
+    slopes = [slope, *slopes]
+    terms = [_sum([(j / k) * series[j - 1] * slopes[k - j] for j in range(1, k + 1)]) for k in _orders(series)]
+    return prim.bind(x, **params), terms
+
+
+def _orders(series):
+    return range(1, len(series) + 1)
+
+
+def deflinear(prim):
+    """Says that a primitive is linear in all operands together. What `ad.deflinear` declared need not be again."""
+    jet_rules[prim] = functools.partial(linear_prop, prim)
+
+
+def defzero(prim):
+    """Says that the derivatives of a primitive are zero, as those of rounding."""
+    jet_rules[prim] = functools.partial(zero_prop, prim)
+
+
+def def_deriv(prim, deriv):
+    """Gives a primitive of one operand its derivative, a function of arrays that `jet` can follow."""
+    jet_rules[prim] = functools.partial(deriv_prop, prim, deriv)
+
+
+def def_comp(prim, comp, **kwargs):
+    """Says that a primitive computes what `comp`, a function of arrays that `jet` can follow, does."""
+    jet_rules[prim] = functools.partial(jet, comp, factorial_scaled=False, **kwargs)
+
+
+def fact(n):
+    """The factorial of a number, as an array of floats."""
+    return asarray(float(math.factorial(n))) if isinstance(n, int) else lax.exp(lax.lgamma(asarray(n) + 1.0))
+
+
+def _def_bilinear(prim):
+    _def_recurrence(prim, lambda a, b, **params: _cauchy(functools.partial(prim.bind, **params), a, b))
+
+
+_def_recurrence(lax.cos_p, lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[1])
+_def_recurrence(lax.cosh_p, lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[1])
+_def_recurrence(lax.div_p, _div)
+_def_recurrence(lax.exp_p, lambda a, **params: _exp(a))
+_def_recurrence(lax.integer_pow_p, _integer_pow)
+_def_recurrence(lax.log_p, lambda a, **params: _log(a))
+_def_recurrence(lax.logistic_p, lambda a, **params: _logistic(a))
+_def_recurrence(lax.sin_p, lambda a, **params: _pair(lax.sin(a[0]), lax.cos(a[0]), a, -1)[0])
+_def_recurrence(lax.sinh_p, lambda a: _pair(lax.sinh(a[0]), lax.cosh(a[0]), a, 1)[0])
+_def_recurrence(lax.sqrt_p, lambda a, **params: _sqrt(a))
+_def_recurrence(lax.square_p, _squares)
+_def_recurrence(lax.tanh_p, lambda a, **params: _tanh(a))
+for _prim in (lax.conv_general_dilated_p, lax.dot_general_p, lax.mul_p):
+    _def_bilinear(_prim)
+for _prim in (lax.add_p, lax.binary.add_any_p, lax.copy_p, lax.neg_p, lax.sub_p):
+    deflinear(_prim)
 
 
 def _constant(x, order):
@@ -128,25 +220,37 @@ def _constant(x, order):
 
 
 def _apply(eqn, operands, order):
-    """The results' coefficients (None instead of those that are constant) of an equation on operands' ones."""
+    """The results' coefficients (only the first of those that are constant) of an equation on operands' ones."""
     primitive, params = eqn.primitive, eqn.params
-    if all(len(a) == 1 for a in operands) or not primitive.differentiable:
+    rule = jet_rules.get(primitive)
+    if all(len(a) == 1 for a in operands) or (rule is None and not primitive.differentiable):
         outs = primitive.bind(*[a[0] for a in operands], **params)
         return [[out] for out in (outs if primitive.multiple_results else [outs])]
     if primitive.name == "jit":
         closed = params["jaxpr"]
         return _evaluate(closed.jaxpr, closed.consts, operands, order)
-    rule = _RULES.get(primitive.name)
-    is_linear = primitive.name in _LINEAR or (primitive.linear and all(_is_inexact(a[0]) for a in operands))
-    if rule is None and not is_linear and primitive.name not in _BILINEAR:
-        return _by_nesting(primitive, operands, params, order)
+    if rule is None:
+        if not primitive.linear or not all(_is_inexact(a[0]) for a in operands):
+            return _by_nesting(primitive, operands, params, order)
+        rule = functools.partial(linear_prop, primitive)
     full = [a if len(a) > 1 else _constant(a[0], order) for a in operands]
-    if rule is not None:
-        return [rule(*full, **params)]
-    if primitive.name in _BILINEAR:
-        return [_cauchy(lambda a, b: primitive.bind(a, b, **params), *full)]
-    by_order = [primitive.bind(*terms, **params) for terms in zip(*full)]
-    return [list(terms) for terms in zip(*by_order)] if primitive.multiple_results else [by_order]
+    outs, series = rule(tuple(a[0] for a in full), [a[1:] for a in full], **params)
+    if not primitive.multiple_results:
+        outs, series = [outs], [series]
+    return [_checked_terms(primitive, out, terms, order) for out, terms in zip(outs, series, strict=True)]
+
+
+def _checked_terms(primitive, out, terms, order):
+    """A result's coefficients, of what a rule returned."""
+    out = asarray(out)
+    if terms is zero_series:
+        return [out]
+    if len(terms) != order:
+        raise ValueError(
+            f"the rule of {primitive} in jet_rules returned {len(terms)} coefficients of order 1 and higher; it was "
+            f"given {order} of each operand, and must return as many of each result"
+        )
+    return [out, *[lax.full_like(out, 0) if term is zero_term else asarray(term) for term in terms]]
 
 
 def _is_inexact(x):

@@ -88,6 +88,16 @@ class WrappedFun:
         """Calls the transformed function."""
         return self.f_transformed(*args, **kwargs)
 
+    def populate_stores(self, stores):
+        """Takes over the results on the side of another call of the same transformations."""
+        for mine, theirs in zip(self.stores, stores, strict=True):
+            if mine is not None:
+                mine.store(theirs.val)
+
+    def replace_debug_info(self, dbg):
+        """The same function, of which messages say something else."""
+        return WrappedFun(self.f, self.f_transformed, self.transforms, self.stores, self.params, self.in_type, dbg)
+
     def with_unknown_names(self):
         """The same function; names of arguments are kept aside of it."""
         return self

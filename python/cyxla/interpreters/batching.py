@@ -9,6 +9,7 @@ from typing import NamedTuple
 from cyxla import lax
 from cyxla._engine.batching import BatchTrace, BatchTracer
 from cyxla._transform.jaxprs import move_batch_axis
+from cyxla._transform.vmappables import register_vmappable, unregister_vmappable
 from cyxla.interpreters._tables import RuleTable, checked_primitive
 
 not_mapped = None
@@ -146,4 +147,6 @@ __all__ = [
     "moveaxis",
     "not_mapped",
     "primitive_batchers",
+    "register_vmappable",
+    "unregister_vmappable",
 ]

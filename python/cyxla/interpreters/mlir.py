@@ -88,7 +88,7 @@ class LoweringParameters:
     hoist_constants_as_args: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class ModuleContext:
     """The module that a rule builds in."""
 
@@ -120,7 +120,7 @@ class ModuleContext:
         self.keepalives.append(keepalive)
 
 
-@dataclass
+@dataclass(slots=True)
 class LoweringRuleContext:
     """What a rule is told of the equation to lower."""
 

@@ -85,7 +85,10 @@ class DropVar:
 
 
 class DebugInfo(NamedTuple):
-    """What messages say of a traced function."""
+    """What messages say of a traced function: `func_src_info` is `"name at file:line"`, the names may be None.
+
+    `result_paths` may be a function that returns them, as long as they are not known.
+    """
 
     traced_for: str
     func_src_info: str
@@ -94,10 +97,79 @@ class DebugInfo(NamedTuple):
 
     @property
     def func_name(self):
+        """The name of the function."""
         return self.func_src_info.split(" ")[0]
+
+    def _place(self):
+        file, _, line = self.func_src_info.partition(" at ")[2].rpartition(":")
+        return (file, int(line)) if file and line.isdigit() else (None, None)
+
+    @property
+    def func_filename(self):
+        """The file of the function, or None."""
+        return self._place()[0]
+
+    @property
+    def func_lineno(self):
+        """The line of the function, or None."""
+        return self._place()[1]
 
     def replace(self, **changes):
         return self._replace(**changes)
+
+    def replace_func_name(self, name):
+        """The same for a function of another name."""
+        rest = self.func_src_info[len(self.func_name) :]
+        return self._replace(func_src_info=f"{name}{rest}")
+
+    def with_unknown_names(self):
+        """The same without the names of arguments and results."""
+        return self._replace(arg_names=None, result_paths=None)
+
+    def resolve_result_paths(self):
+        """The same with the names of results, where they are a function that returns them."""
+        paths = self.result_paths
+        return self._replace(result_paths=tuple(paths())) if callable(paths) else self
+
+    def safe_arg_names(self, expected_count):
+        """The names of the arguments, so many; empty ones if they are not known. AssertionError for another number."""
+        self.assert_arg_names(expected_count)
+        return ("",) * expected_count if self.arg_names is None else tuple(self.arg_names)
+
+    def safe_result_paths(self, expected_count):
+        """The names of the results, so many; empty ones if they are not known. AssertionError for another number."""
+        self.assert_result_paths(expected_count)
+        return ("",) * expected_count if self.result_paths is None else tuple(self.result_paths)
+
+    def filter_arg_names(self, keep):
+        """The names of the arguments that are marked in `keep`; None if they are not known."""
+        return _marked("arguments", self.arg_names, keep)
+
+    def filter_result_paths(self, keep):
+        """The names of the results that are marked in `keep`; None if they are not known."""
+        return _marked("results", self.result_paths, keep)
+
+    def assert_arg_names(self, expected_count):
+        """AssertionError unless so many arguments, or none, have names."""
+        _check_count("arguments", self.arg_names, expected_count)
+
+    def assert_result_paths(self, expected_count):
+        """AssertionError unless so many results, or none, have names."""
+        _check_count("results", self.result_paths, expected_count)
+
+
+def _check_count(what, names, expected_count):
+    if callable(names):
+        raise AssertionError(f"the names of the {what} are not known yet; see resolve_result_paths")
+    if names is not None and len(names) != expected_count:
+        raise AssertionError(f"{expected_count} {what}, of which {len(names)} have names: {names}")
+
+
+def _marked(what, names, keep):
+    if names is None:
+        return None
+    _check_count(what, names, len(keep))
+    return tuple(name for name, kept in zip(names, keep) if kept)
 
 
 class CallPrimitive(Primitive):

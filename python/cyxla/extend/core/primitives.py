@@ -2,6 +2,7 @@
 
 import importlib
 
+from cyxla import lax
 from cyxla._engine.core import all_primitives
 from cyxla.extend.core import CallPrimitive
 
@@ -20,19 +21,23 @@ _PRINTED = {
     "scatter_mul": "scatter-mul",
     "scatter_sub": "scatter-sub",
 }
-# Modules with primitives that `import cyxla` does not load.
+# Modules with primitives, besides those of `lax`, that importing the library may not have loaded.
 _MODULES = (
-    "cyxla.lax.approximate",
+    "cyxla.lax.linalg",
     "cyxla.lax.refs",
-    "cyxla.lax.staging",
     "cyxla.random",
     "cyxla.scipy.special",
-    "cyxla.lax.linalg",
+    "cyxla._transform.callbacks",
+    "cyxla._transform.checkpoint",
+    "cyxla._transform.custom",
+    "cyxla._transform.custom_vmap",
+    "cyxla._transform.linear_call",
+    "cyxla.debug",
 )
 
 
 def _by_name():
-    for module in _MODULES:
+    for module in (*(f"cyxla.lax.{family}" for family in lax._LATER), *_MODULES):
         importlib.import_module(module)
     names = {printed: variable for variable, printed in _PRINTED.items()}
     return {f"{names.get(name, name)}_p": primitive for name, primitive in all_primitives().items()}
