@@ -106,3 +106,8 @@ def test_errors(error, program, match):
 def test_wrong_shapes():
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         jet(lambda x: x, (np.ones(2),), ([np.ones(3)],))
+
+
+def test_each_primal_has_a_series():
+    with pytest.raises(ValueError, match="jet takes a series for each primal, got 2 primals and 1 series"):
+        jet(lambda x, y: x * y, (1.0, 2.0), ([1.0],))
