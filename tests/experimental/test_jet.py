@@ -198,3 +198,8 @@ def test_rules_that_return_too_little():
     rules, prim = with_rule(cyxla, declare, lambda lib, x: x)
     with pytest.raises(ValueError, match="mine in jet_rules returned 1 coefficients"):
         rules.jet(prim.bind, (2.0,), ([1.0, 5.0],))
+
+
+def test_each_primal_has_a_series():
+    with pytest.raises(ValueError, match="jet takes a series for each primal, got 2 primals and 1 series"):
+        jet(lambda x, y: x * y, (1.0, 2.0), ([1.0],))

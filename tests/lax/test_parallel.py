@@ -1,5 +1,6 @@
 """Collectives over named axes: under vmap, in every order with the other transformations, beside jax."""
 
+import functools
 import re
 
 import jax
@@ -109,6 +110,46 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_as_jax(name):
     agree(CASES[name])
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_what_is_gathered_is_the_same_for_all_members(tiled):
+    gather = functools.partial(over, out_axes=None)
+    agree(lambda m: gather(m, lambda lax, v: lax.all_gather(v, "i", tiled=tiled), X))
+    result = over(cyxla, lambda lax, v: lax.pbroadcast(v, "i", 2), X, out_axes=None)
+    np.testing.assert_array_equal(result, X[2])
+
+
+def _with_rule(kind):
+    """psum of the square, with its derivative as a rule of the user's that has collectives in it."""
+    lax = cyxla.lax
+    f = (cyxla.custom_jvp if kind == "custom_jvp" else cyxla.custom_vjp)(lambda v: lax.psum(v * v, "i"))
+    if kind == "custom_jvp":
+        f.defjvp(lambda primals, tangents: (f(*primals), 2 * lax.psum(primals[0] * tangents[0], "i")))
+    else:
+        f.defvjp(lambda v: (f(v), v + 0 * lax.axis_index("i")), lambda v, ct: (2 * v * lax.psum(ct, "i"),))
+    return f
+
+
+@pytest.mark.parametrize("kind", ["custom_jvp", "custom_vjp"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda g: g,
+        cyxla.jit,
+        cyxla.checkpoint,
+        lambda g: lambda x: cyxla.lax.scan(lambda c, _: (c + g(x), None), x, None, length=2)[0],
+        lambda g: cyxla.vmap(g, axis_name="k"),
+    ],
+    ids=["alone", "jit", "checkpoint", "scan", "vmap"],
+)
+def test_rules_that_run_when_the_vmap_has_ended_know_its_axis(kind, around):
+    def gradient(f, x):
+        program = around(cyxla.vmap(f, axis_name="i"))
+        return cyxla.grad(lambda x: (program(x) ** 2).sum())(x)
+
+    expected = gradient(lambda v: cyxla.lax.psum(v * v, "i"), X)
+    np.testing.assert_allclose(gradient(_with_rule(kind), X), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +310,7 @@ def test_traces_do_not_mix_up_axes():
         ("NameError", lambda m: over(m, lambda lax, v: lax.psum(v, "k"), X), "'i'"),
         ("ValueError", lambda m: over(m, lambda lax, v: lax.all_to_all(v, "i", 0, 0), X), "dimension 0.*3"),
         ("ValueError", lambda m: over(m, lambda lax, v: lax.pshuffle(v, "i", [0, 0, 1]), X), "permutation"),
+        ("ValueError", lambda m: over(m, lambda lax, v: lax.psum(v, ("i", "i")), X), "twice"),
         ("NotImplementedError", lambda m: gradient(m, lambda lax, v: lax.pmax(v, "i").sum(), X), "pmax"),
     ],
 )

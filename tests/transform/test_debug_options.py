@@ -152,6 +152,20 @@ def test_disable_jit(name):
     assert types_seen(cyxla, UNJITTED[name]) == types_seen(jax, UNJITTED[name])
 
 
+@pytest.mark.parametrize("upper", [3, None])
+def test_loops_that_nothing_but_a_program_can_run_are_not_disabled(upper):
+    def program(lib):
+        lax = lib.lax
+        if upper is None:
+            one = lambda x: lax.fori_loop(0, x, lambda i, c: c + i, x)
+        else:
+            one = lambda x: lax.while_loop(lambda c: c < upper, lambda c: c + 1, x)
+        with lib.disable_jit():
+            return lib.vmap(one)(np.arange(4))
+
+    agree(program)
+
+
 # -- log_compiles
 
 

@@ -82,7 +82,12 @@ def test_structure():
     calls = ([X],), ([X, X],), ((X, X),), ({"a": X},), ({"b": X},)
     found = traced(f, *[(args, {}) for args in calls])
     assert [[(kind, what) for kind, what, _, _ in changes] for changes in found] == 4 * [[("tree structure", "x")]]
-    assert found[0][0][2:] == ("list with 1 children", "list with 2 children")
+    assert [changes[0][2:] for changes in found] == [
+        ("list of 1", "list of 2"),
+        ("list of 2", "tuple of 2"),
+        ("tuple of 2", "dict of 'a'"),
+        ("dict of 'a'", "dict of 'b'"),
+    ]
     f.eval_shape(X, more=1)
     assert [change[:2] for change in misses(f)[-1]] != []
 

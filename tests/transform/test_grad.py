@@ -92,6 +92,8 @@ def pullback(jax, fun, *primals, cotangent, **options):
         ),
         lambda jax: pullback(jax, lambda x, n: x * n, 1.0, 2, cotangent=1.0),
         lambda jax: pullback(jax, lambda x: (x, 3), 1.0, cotangent=(1.0, np.zeros((), jax.dtypes.float0))),
+        lambda jax: pullback(jax, lambda x: (x, 3), 1.0, cotangent=(1.0, 2.0)),
+        lambda jax: pullback(jax, lambda x: (x, x > 1), X, cotangent=(X, np.ones(X.shape, np.int32))),
         lambda jax: pullback(jax, lambda x: x * 0, X, cotangent=X),
         lambda jax: pullback(jax, lambda x, y: y, X, X, cotangent=X),
         lambda jax: pullback(jax, lambda: 3.0, cotangent=1.0),

@@ -110,6 +110,20 @@ def test_augmented_assignment_and_attributes():
     agree(program)
 
 
+@pytest.mark.parametrize("jitted", [False, True])
+def test_methods_that_read_and_write(jitted):
+    def f(x):
+        ref = cyxla.new_ref(x)
+        ref.set(5.0, 1)
+        first = ref.get(1)
+        ref.set(x * 2)
+        return first, ref.get(), ref.get(slice(0, 1))
+
+    first, whole, part = (cyxla.jit(f) if jitted else f)(jnp.arange(3.0))
+    assert (float(first), whole.tolist(), part.tolist()) == (5.0, [0.0, 2.0, 4.0], [0.0])
+    assert not hasattr(jnp.ones(2), "get") and not hasattr(jnp.ones(2), "set")
+
+
 def test_values_are_copied():
     x = jnp.ones(3)
     ref = cyxla.new_ref(x)

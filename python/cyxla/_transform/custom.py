@@ -6,12 +6,14 @@ take over when the call is differentiated.
 
 import functools
 import inspect
+from contextlib import nullcontext
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.aval import AbstractRef
 from cyxla._engine.batching import batch_flat
 from cyxla._engine.boundary import api_boundary
+from cyxla._engine.config import NamedAxis
 from cyxla._engine.core import (
     ClosedJaxpr,
     Jaxpr,
@@ -133,6 +135,12 @@ def _with_float0(arrays, avals):
     return [Zero(a) if a.dtype == float0 else next(arrays) for a in avals]
 
 
+def _batch_rule(flat, axis, values, dims):
+    """Batches a user's rule, which may run when the vmap has ended and still finds the name of its axis."""
+    with nullcontext() if axis.name is None else NamedAxis(axis.name, axis.size):
+        return batch_flat(flat, axis, values, dims)
+
+
 def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp_jaxpr_fun, num_consts, symbolic_zeros):
     args, batched = batch_arguments(args, dims)
     closed, _ = batch_jaxpr(call_jaxpr, axis, batched, True)
@@ -149,7 +157,7 @@ def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp_jaxpr_fun, num_consts
             outs, out_tangents = jvp_jaxpr_fun(values[:n], _with_float0(values[n:], tangent_avals))
             return [*outs, *_arrays(out_tangents)]
 
-        outs, out_dims = batch_flat(both, axis, [*primals, *_arrays(tangents)], in_dims + tangent_dims)
+        outs, out_dims = _batch_rule(both, axis, [*primals, *_arrays(tangents)], in_dims + tangent_dims)
         outs = [move_batch_axis(o, d, axis.size) for o, d in zip(outs, out_dims)]
         n_outs = len(out_tangent_avals)
         return outs[:n_outs], _with_float0(outs[n_outs:], out_tangent_avals)
@@ -439,7 +447,7 @@ def _batch_with_none(flat, axis, values):
         present[:] = [o is not None for o in outs]
         return [o for o in outs if o is not None]
 
-    outs, dims = batch_flat(some, axis, values, [0] * len(values))
+    outs, dims = _batch_rule(some, axis, values, [0] * len(values))
     outs = iter([move_batch_axis(o, d, axis.size) for o, d in zip(outs, dims)])
     return [next(outs) if p else None for p in present]
 
@@ -475,7 +483,7 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
             n_outs = len(outs)
             return [*outs, *residuals]
 
-        values, out_dims = batch_flat(flat, axis, primals, [0 if b else None for b in in_batched])
+        values, out_dims = _batch_rule(flat, axis, primals, [0 if b else None for b in in_batched])
         values = [move_batch_axis(v, d, axis.size) for v, d in zip(values, out_dims)]
         inner = bwd_of
 

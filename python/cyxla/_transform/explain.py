@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from cyxla._transform import records
 from cyxla._transform.arguments import function_name
 
-_SITE = ("site", "called at", "hits", "of", "trace", "lower", "XLA", "runs")
+_SITE = ("site", "first called at", "hits", "so far", "trace", "lower", "XLA", "runs")
 
 
 class Explanation(Mapping):

@@ -7,10 +7,10 @@ import numpy as np
 
 from cyxla._engine.array import ArrayImpl, asarray, typeof, with_aval
 from cyxla._engine.autodiff import instantiate_zeros
-from cyxla._engine.aval import AbstractRef
+from cyxla._engine.aval import AbstractRef, shaped_array
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Zero, aval_to_tangent
-from cyxla._engine.dtypes import float0
+from cyxla._engine.dtypes import dtype_code, float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform import operations
 from cyxla._transform.references import is_reference
@@ -166,16 +166,19 @@ class VJP:
         return [next(found) if active else None for active in plan.active]
 
     def _cotangent(self, leaf, aval):
-        wanted = aval_to_tangent(aval)
-        if getattr(leaf, "dtype", None) == float0 or type(leaf) is Zero:
+        if type(leaf) is Zero:
             return None
-        got = typeof(leaf)
-        if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        wanted = aval_to_tangent(aval)
+        is_zero = getattr(leaf, "dtype", None) == float0
+        got = leaf if is_zero else typeof(leaf)
+        # Whatever multiplies the zero derivative of a result of integers is accepted.
+        if got.shape != wanted.shape or not (is_zero or got.dtype == wanted.dtype or wanted.dtype == float0):
+            got = shaped_array(got.shape, dtype_code(float0), False) if is_zero else got
             raise ValueError(
                 f"the pullback of {self._plan.name} got a cotangent of type {got.str_short()} where its result is "
                 f"{aval.str_short()}: the cotangent must be {wanted.str_short()}"
             )
-        return None if wanted.dtype == float0 else asarray(leaf)
+        return None if is_zero or wanted.dtype == float0 else asarray(leaf)
 
     def _residuals(self):
         opaque = iter(self.opaque_residuals)

@@ -26,6 +26,7 @@ from cyxla._engine.config import configuration
 from cyxla._engine.config import epoch as config_epoch
 from cyxla._engine.core import ClosedJaxpr, Jaxpr
 from cyxla._engine.dispatch import JitFunction, Tally
+from cyxla._engine.pytree import flatten_one_level
 from cyxla._engine.source import user_frame
 from cyxla._transform import sameness
 from cyxla._transform.arguments import function_name, parameters, written
@@ -451,18 +452,46 @@ def _tree_changes(before, after, names):
     trees = [signature.tree and signature.tree() for signature in (before, after)]
     if None not in trees:
         try:
-            differences = list(equality_errors(*[tree.unflatten(range(tree.num_leaves)) for tree in trees]))
+            trees = [tree.unflatten(range(tree.num_leaves)) for tree in trees]
+            differences = [(path, *_structures(trees, path)) for path, *_ in equality_errors(*trees)]
         except Exception:
             # As in `_leaf_names`.
             differences = []
     if not differences:
         yield Change("tree structure", "arguments", None, None, "other than before")
-    for path, had, has, _ in differences:
+    for path, had, has in differences:
         if len(path) >= 2:
             where = written(names, _static_numbers(after), path)
         else:
             where = "keyword arguments" if path and path[0].idx == 1 else "arguments"
         yield Change("tree structure", where, had, has)
+
+
+def _structures(trees, path):
+    """What each of two trees has at a path, in words that differ."""
+    nodes = list(trees)
+    for key in path:
+        nodes = [next(child for k, child in flatten_one_level(node, True)[0] if k == key) for node in nodes]
+    opened = [flatten_one_level(node, True) for node in nodes]
+    names = [None if found is None else type(node).__name__ for node, found in zip(nodes, opened)]
+    words = [_structure(node, found) for node, found in zip(nodes, opened)]
+    if words[0] == words[1]:
+        if names[0] == names[1]:
+            words = [f"{name} with metadata {found[1]!r:.60}" for name, found in zip(names, opened)]
+        else:
+            words = [f"{word} ({type(node)})" for word, node in zip(words, nodes)]
+    return words
+
+
+def _structure(node, opened):
+    if opened is None:
+        return "a leaf"
+    if node is None:
+        return "None"
+    name = type(node).__name__
+    if isinstance(node, dict):
+        return f"{name} of {', '.join(map(repr, node)) or 'nothing'}"
+    return f"{name} of {len(opened[0]) or 'nothing'}" if isinstance(node, (tuple, list)) else name
 
 
 def _static_name(name, names):

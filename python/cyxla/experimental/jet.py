@@ -319,9 +319,11 @@ def jet(fun, primals, series, factorial_scaled=True, **_):
             f"jet takes its primals and series as tuples, one entry per argument of the function; got "
             f"{type(primals).__name__} and {type(series).__name__}"
         )
+    if len(primals) != len(series):
+        raise ValueError(f"jet takes a series for each primal, got {len(primals)} primals and {len(series)} series")
     leaves, tree = tree_flatten(tuple(primals))
     terms = []
-    for primal, mine in zip(primals, series, strict=True):
+    for primal, mine in zip(primals, series):
         structure = tree_structure(primal)
         try:
             terms.extend(structure.flatten_up_to(mine))

@@ -124,9 +124,10 @@ def _move(x, source, to):
     return lax.transpose(x, tuple(order))
 
 
-def _collective(name, abstract, whole, by_names, *, positions=(), **rules):
+def _collective(name, abstract, whole, by_names, *, positions=(), for_all=None, **rules):
     """A collective over the axis or axes `axis_name`, whose parameters named in `positions` are dimensions.
 
+    `for_all(x, **params)` is the one result of all members, where they have the same.
     `by_names(x, names, **params)` is the same over several names in terms of collectives over one.
     """
 
@@ -146,6 +147,8 @@ def _collective(name, abstract, whole, by_names, *, positions=(), **rules):
             outs, out_dims = batch_flat(lambda a: [by_names(a[0], names, **rest)], axis, [x], [d])
             return outs[0], out_dims[0]
         x = move_batch_axis(x, d, axis.size)
+        if groups is None and for_all is not None:
+            return for_all(x, **rest), None
         return _in_groups(functools.partial(whole, **rest), groups)(x), 0
 
     def lower(ctx, x, *, axis_name, **params):
@@ -241,6 +244,8 @@ def _reduce(primitive, x, axis_name, groups, of_number):
     """A reduction over the leaves of a pytree; `of_number(value, n)` is that of a Python or NumPy number."""
     axes = _as_tuple(axis_name)
     names = tuple(a for a in axes if not isinstance(a, int))
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{primitive.name}: axis_name={axes} has an axis twice; name each once")
     size = math.prod(_size_of(name) for name in names)
     groups = _groups(primitive.name, groups, size)
     if groups is not None and len(axes) > 1:
@@ -343,10 +348,14 @@ def _gather_abstract(x, *, all_gather_dimension, axis_index_groups, axis_name, a
     return x.update(shape=tuple(shape))
 
 
-def _gather_whole(x, *, all_gather_dimension, axis_size, tiled):
-    # The members' axis goes where it was asked for, and each member gets that.
+def _gather_for_all(x, *, all_gather_dimension, axis_size, tiled):
+    # The members' axis goes where it was asked for.
     gathered = _move(x, 0, all_gather_dimension)
-    return _repeat(_merge(gathered, all_gather_dimension) if tiled else gathered, x.shape[0])
+    return _merge(gathered, all_gather_dimension) if tiled else gathered
+
+
+def _gather_whole(x, **params):
+    return _repeat(_gather_for_all(x, **params), x.shape[0])
 
 
 def _gather_by_names(x, names, *, all_gather_dimension, axis_size, tiled):
@@ -367,6 +376,7 @@ all_gather_p = _collective(
     _gather_whole,
     _gather_by_names,
     positions=("all_gather_dimension",),
+    for_all=_gather_for_all,
     transpose=_gather_transpose,
 )
 
@@ -643,8 +653,12 @@ def pshuffle(x, axis_name, perm):
     return ppermute(x, axis_name, [(source, to) for to, source in enumerate(perm)])
 
 
+def _broadcast_for_all(x, *, source):
+    return lax.index_in_dim(x, source, 0, keepdims=False)
+
+
 def _broadcast_whole(x, *, source):
-    return _repeat(lax.index_in_dim(x, source, 0, keepdims=False), x.shape[0])
+    return _repeat(_broadcast_for_all(x, source=source), x.shape[0])
 
 
 def _broadcast_by_names(x, names, *, source):
@@ -662,6 +676,7 @@ pbroadcast_p = _collective(
     lambda x, *, axis_name, source: x,
     _broadcast_whole,
     _broadcast_by_names,
+    for_all=_broadcast_for_all,
     transpose=_broadcast_transpose,
 )
 

@@ -4,6 +4,7 @@ import weakref
 
 from cyxla import lax
 from cyxla._core.config import config
+from cyxla._core.errors import TracerBoolConversionError
 from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, eval_jaxpr
@@ -240,7 +241,10 @@ def while_loop(cond_fun, body_fun, init_val):
     leaves, tree = tree_flatten(init_val)
     leaves = to_arrays(leaves, "while_loop")
     if config.jax_disable_jit:
-        return _while_python(cond_fun, body_fun, init_val)
+        try:
+            return _while_python(cond_fun, body_fun, init_val)
+        except TracerBoolConversionError:
+            pass  # Whether to go on is not known while an outer function is traced: a loop of the program, then.
     in_tree = tree_flatten((init_val,))[1]
     body, body_consts, out_tree = trace_body(body_fun, in_tree, [x.aval for x in leaves], "while_loop")
     wide = widened([x.aval for x in leaves], body.out_avals[: len(leaves)]) if out_tree == tree else []

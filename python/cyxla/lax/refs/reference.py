@@ -4,6 +4,7 @@ from cyxla._core.indices import result_shape, text
 from cyxla._engine.array import (
     MutableArray,
     asarray,
+    install,
     install_addupdate,
     install_operator,
     is_arraylike,
@@ -57,6 +58,14 @@ class Ref(MutableArray, metaclass=_RefType):
 
     def __iter__(self):
         return iter([self[i] for i in range(len(self))])
+
+    def get(self, idx=()):
+        """What the index points at; `ref[idx]`."""
+        return get(self, idx)
+
+    def set(self, value, idx=()):
+        """Writes a value where the index points at; `ref[idx] = value`."""
+        swap(self, idx, value, "set of a reference")
 
     def addupdate(self, x, idx=()):
         """Adds a value where the index points at."""
@@ -220,3 +229,18 @@ def add(ref, index, value, api="addupdate"):
 
 install_addupdate(add)
 install_operator("setitem", lambda ref, index, value: swap(ref, index, value, "assignment to a reference"))
+
+
+def _of_tracers(name, method):
+    """A method of `Ref` for the references inside of transformed functions, which are tracers and so `Array`s."""
+
+    def attribute(self):
+        if not is_reference(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: only references have it")
+        return lambda *args, **kwargs: method(self, *args, **kwargs)
+
+    install(name, property(attribute))
+
+
+_of_tracers("get", Ref.get)
+_of_tracers("set", Ref.set)
