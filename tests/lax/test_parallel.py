@@ -121,13 +121,16 @@ def test_what_is_gathered_is_the_same_for_all_members(tiled):
 
 
 def _with_rule(kind):
-    """psum of the square, with its derivative as a rule of the user's that has collectives in it."""
+    """psum of the square, with its derivative as a rule of the user's that has collectives in it.
+
+    The result is one for all members, and the backward rule gets the sum of their cotangents.
+    """
     lax = cyxla.lax
     f = (cyxla.custom_jvp if kind == "custom_jvp" else cyxla.custom_vjp)(lambda v: lax.psum(v * v, "i"))
     if kind == "custom_jvp":
         f.defjvp(lambda primals, tangents: (f(*primals), 2 * lax.psum(primals[0] * tangents[0], "i")))
     else:
-        f.defvjp(lambda v: (f(v), v + 0 * lax.axis_index("i")), lambda v, ct: (2 * v * lax.psum(ct, "i"),))
+        f.defvjp(lambda v: (f(v), v + 0 * lax.axis_index("i")), lambda v, ct: (2 * v * lax.pmean(ct, "i"),))
     return f
 
 
@@ -150,6 +153,38 @@ def test_rules_that_run_when_the_vmap_has_ended_know_its_axis(kind, around):
 
     expected = gradient(lambda v: cyxla.lax.psum(v * v, "i"), X)
     np.testing.assert_allclose(gradient(_with_rule(kind), X), expected, rtol=1e-6)
+
+
+def _agree_on_rules(fwd, bwd):
+    """The gradients, inside and outside of `vmap`, of a psum with rules of the user's: `fwd(lax, x, w)` and `bwd`."""
+
+    def program(jax):
+        f = jax.custom_vjp(lambda x, w: jax.lax.psum(x * w, "i"))
+        f.defvjp(functools.partial(fwd, jax.lax), bwd)
+        mapped = functools.partial(jax.vmap, in_axes=(0, None), axis_name="i")
+        x, w = X[:, 0], np.float32(3)
+        outside = jax.jit(jax.grad(lambda x, w: (mapped(f)(x, w) ** 2).sum(), (0, 1)))(x, w)
+        return outside, mapped(jax.grad(lambda x, w: f(x, w) ** 2, (0, 1)))(x, w)
+
+    agree(program)
+
+
+def test_rules_of_results_that_are_the_same_for_all_members():
+    _agree_on_rules(lambda lax, x, w: (lax.psum(x * w, "i"), (x, w)), lambda r, ct: (ct * r[1], ct * r[0]))
+    _agree_on_rules(lambda lax, x, w: (lax.psum(x * w, "i"), ()), lambda r, ct: (ct, ct))
+    _agree_on_rules(lambda lax, x, w: (lax.psum(x * w, "i") + 0 * x, (x, w)), lambda r, ct: (ct * r[1], ct * r[0]))
+
+
+def test_forward_rules_of_results_that_are_the_same_for_all_members():
+    def program(jax):
+        f = jax.custom_jvp(lambda x: jax.lax.psum(x, "i"))
+        f.defjvp(lambda primals, tangents: (f(*primals), 2 * jax.lax.psum(tangents[0], "i")))
+        g = jax.custom_jvp(lambda x: jax.lax.psum(x, "i"))
+        g.defjvp(lambda primals, tangents: (g(*primals), 2 * tangents[0]))
+        mapped = jax.vmap(lambda x: (f(x), g(x)), axis_name="i")
+        return jax.jvp(mapped, (X,), (X,)), jax.vmap(f, axis_name="i", out_axes=None)(X)
+
+    agree(program)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ take over when the call is differentiated.
 
 import functools
 import inspect
+import threading
 from contextlib import nullcontext
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
@@ -30,7 +31,7 @@ from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import DebugInfo, function_name
-from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis
+from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, move_batch_axis, spread
 from cyxla._transform.references import is_reference
 
 
@@ -141,31 +142,72 @@ def _batch_rule(flat, axis, values, dims):
         return batch_flat(flat, axis, values, dims)
 
 
+class _Asking(threading.local):
+    """Whether this thread is finding out what of a rule's results depends on a batch."""
+
+    now = False
+
+
+_asking = _Asking()
+
+
+def _batched_results(rule, axis, avals, dims):
+    """Which results of a user's rule depend on the batch, given types and batch axes of its arguments.
+
+    Empty inside of another question: rules call the function that they belong to, for its value.
+    """
+    found = []
+    if _asking.now:
+        return found
+
+    def traced(tracers):
+        outs, out_dims = _batch_rule(rule, axis, tracers, dims)
+        found[:] = [d is not None for d in out_dims]
+        return outs
+
+    _asking.now = True
+    try:
+        trace_flat(traced, avals)
+    finally:
+        _asking.now = False
+    return found
+
+
 def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp_jaxpr_fun, num_consts, symbolic_zeros):
     args, batched = batch_arguments(args, dims)
-    closed, _ = batch_jaxpr(call_jaxpr, axis, batched, True)
+    closed, out_batched = batch_jaxpr(call_jaxpr, axis, batched)
     in_dims = [0 if b else None for b in batched[num_consts:]]
 
     tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.in_avals[num_consts:]]
     out_tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.out_avals]
     tangent_dims = [d for d, a in zip(in_dims, tangent_avals) if a.dtype != float0]
+    with_tangents = [i for i, a in enumerate(out_tangent_avals) if a.dtype != float0]
+    n, n_outs = len(tangent_avals), len(out_tangent_avals)
+
+    def both(values):
+        outs, out_tangents = jvp_jaxpr_fun(values[:n], _with_float0(values[n:], tangent_avals))
+        return [*outs, *_arrays(out_tangents)]
+
+    if not all(out_batched):
+        # What does not depend on the batch may have a tangent that does.
+        avals = [x.aval for x in args[num_consts:]]
+        tangents = [a for a in map(aval_to_tangent, avals) if a.dtype != float0]
+        found = _batched_results(both, axis, avals + tangents, in_dims + tangent_dims)
+        wanted = list(out_batched)
+        for i, b in zip([*range(n_outs), *with_tangents], found):
+            wanted[i] |= b
+        closed, out_batched = batch_jaxpr(call_jaxpr, axis, batched, wanted)
 
     def batched_rule(primals, tangents):
-        n = len(primals)
-
-        def both(values):
-            outs, out_tangents = jvp_jaxpr_fun(values[:n], _with_float0(values[n:], tangent_avals))
-            return [*outs, *_arrays(out_tangents)]
-
         outs, out_dims = _batch_rule(both, axis, [*primals, *_arrays(tangents)], in_dims + tangent_dims)
-        outs = [move_batch_axis(o, d, axis.size) for o, d in zip(outs, out_dims)]
-        n_outs = len(out_tangent_avals)
+        wanted = [*out_batched, *[out_batched[i] for i in with_tangents]]
+        outs = [move_batch_axis(o, d, axis.size) if b else o for o, d, b in zip(outs, out_dims, wanted)]
         return outs[:n_outs], _with_float0(outs[n_outs:], out_tangent_avals)
 
     outs = custom_jvp_call_p.bind(
         *args, call_jaxpr=closed, jvp_jaxpr_fun=batched_rule, num_consts=num_consts, symbolic_zeros=False
     )
-    return outs, [0] * len(outs)
+    return outs, [0 if b else None for b in out_batched]
 
 
 def _evaluate(*args, call_jaxpr, **params):
@@ -432,14 +474,16 @@ def _custom_lin_batch(axis, args, dims, *, num_res, bwd, active, out_avals):
             cts = bwd(values[:n], _with_float0(values[n:], out_avals))
             return [instantiate_zeros(ct) if ct is not None else ct for ct in cts]
 
-        return _batch_with_none(flat, axis, [*residuals, *_arrays(cotangents)])
+        values = [*residuals, *_arrays(cotangents)]
+        cts, dims = _batch_with_none(flat, axis, values, [0] * len(values))
+        return [None if ct is None else move_batch_axis(ct, d, axis.size) for ct, d in zip(cts, dims)]
 
     outs = custom_lin_p.bind(*args, num_res=num_res, bwd=batched_bwd, active=active, out_avals=avals)
     return outs, [0] * len(outs)
 
 
-def _batch_with_none(flat, axis, values):
-    """Batches a function of batched values whose results may be None."""
+def _batch_with_none(flat, axis, values, dims):
+    """Batches a function whose results may be None; returns these and their batch axes."""
     present = []
 
     def some(args):
@@ -447,9 +491,8 @@ def _batch_with_none(flat, axis, values):
         present[:] = [o is not None for o in outs]
         return [o for o in outs if o is not None]
 
-    outs, dims = _batch_rule(some, axis, values, [0] * len(values))
-    outs = iter([move_batch_axis(o, d, axis.size) for o, d in zip(outs, dims)])
-    return [next(outs) if p else None for p in present]
+    outs, out_dims = _batch_rule(some, axis, values, dims)
+    return spread(outs, present), spread(out_dims, present)
 
 
 custom_lin_p = Primitive(
@@ -468,24 +511,30 @@ custom_lin_p = Primitive(
 
 def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, symbolic_zeros):
     args, batched = batch_arguments(args, dims)
-    closed, _ = batch_jaxpr(call_jaxpr, axis, batched, True)
-    in_batched = batched[num_consts:]
-
+    closed, out_batched = batch_jaxpr(call_jaxpr, axis, batched)
+    in_dims = [0 if b else None for b in batched[num_consts:]]
+    n_outs = len(out_batched)
+    if not all(out_batched):
+        avals = [x.aval for x in args[num_consts:]]
+        found = _batched_results(lambda values: fwd(values, [True] * len(values))[0], axis, avals, in_dims)
+        wanted = [a or b for a, b in zip(out_batched, found or out_batched)]
+        closed, out_batched = batch_jaxpr(call_jaxpr, axis, batched, wanted)
     out_tangent_avals = [aval_to_tangent(a) for a in call_jaxpr.out_avals]
+    ct_dims = [0 if b else None for b, a in zip(out_batched, out_tangent_avals) if a.dtype != float0]
 
     def batched_fwd(primals, active):
-        bwd_of = None
-        n_outs = 0
+        inner = None
 
         def flat(values):
-            nonlocal bwd_of, n_outs
-            outs, residuals, bwd_of = fwd(values, active)
-            n_outs = len(outs)
+            nonlocal inner
+            outs, residuals, inner = fwd(values, active)
             return [*outs, *residuals]
 
-        values, out_dims = _batch_rule(flat, axis, primals, [0 if b else None for b in in_batched])
-        values = [move_batch_axis(v, d, axis.size) for v, d in zip(values, out_dims)]
-        inner = bwd_of
+        values, out_dims = _batch_rule(flat, axis, primals, in_dims)
+        # Residuals that do not depend on the batch stay so: what the backward rule makes of them alone is not summed.
+        depend = [*out_batched, *[d is not None for d in out_dims[n_outs:]]]
+        values = [move_batch_axis(v, d, axis.size) if b else v for v, d, b in zip(values, out_dims, depend)]
+        residual_dims = [0 if b else None for b in depend[n_outs:]]
 
         def batched_bwd(residuals, cotangents):
             n = len(residuals)
@@ -494,18 +543,22 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
                 cts = inner(values[:n], _with_float0(values[n:], out_tangent_avals))
                 return [None if ct is None else instantiate_zeros(ct) for ct in cts]
 
-            cts = _batch_with_none(flat, axis, [*residuals, *_arrays(cotangents)])
-            lax = operations.lax
-
-            # An argument shared by the whole batch receives the sum of the batch's cotangents.
-            return [ct if ct is None or b else lax.reduce_sum(ct, (0,)) for ct, b in zip(cts, in_batched)]
+            cts, dims = _batch_with_none(flat, axis, [*residuals, *_arrays(cotangents)], residual_dims + ct_dims)
+            return [_of_argument(ct, d, wanted, axis) for ct, d, wanted in zip(cts, dims, in_dims)]
 
         return values[:n_outs], values[n_outs:], batched_bwd
 
     outs = custom_vjp_call_p.bind(
         *args, call_jaxpr=closed, fwd=batched_fwd, bwd=None, num_consts=num_consts, symbolic_zeros=False
     )
-    return outs, [0] * len(outs)
+    return outs, [0 if b else None for b in out_batched]
+
+
+def _of_argument(ct, dim, wanted, axis):
+    """A cotangent with the batch axis of its argument; an argument shared by the batch receives the sum over it."""
+    if ct is None or (dim is None and wanted is None):
+        return ct
+    return operations.lax.reduce_sum(ct, (dim,)) if wanted is None else move_batch_axis(ct, dim, axis.size)
 
 
 custom_vjp_call_p = Primitive(
