@@ -134,6 +134,37 @@ def conditional(jax, w, x):
     return jax.lax.cond(x[0, 0] > 0, lambda x: jnp.sin(x @ w), lambda x: jnp.exp(x @ w) * 2, x).sum()
 
 
+def sinc_kernel(jax, centres, x):
+    return jax.numpy.sinc(x @ centres).sum()
+
+
+def checkpointed_rnn(jax, w, u, h, xs):
+    @jax.checkpoint
+    def step(h, x):
+        h = jax.numpy.tanh(w @ h + u @ x)
+        return h, h
+
+    return jax.numpy.sum(jax.lax.scan(step, h, xs)[1] ** 2)
+
+
+def mixture(jax, means, x):
+    distances = -((x[:, None] - means) ** 2).sum(-1)
+    return -jax.nn.logsumexp(distances, axis=-1).mean()
+
+
+def normalized_network(jax, layers, x):
+    jnp = jax.numpy
+    for w, b in layers:
+        centred = x - x.mean(-1, keepdims=True)
+        x = x + jax.nn.silu(centred / jnp.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) @ w + b)
+    return jax.nn.softplus(x).sum()
+
+
+def group_attention(jax, wq, wk, x):
+    q, k = (x @ wq).reshape(1, 32, 4, 4), (x @ wk).reshape(1, 32, 4, 4)
+    return (jax.nn.dot_product_attention(q, k, k, is_causal=True) ** 2).mean()
+
+
 LAYERS = [(W, V)] * 3
 
 # name -> (function of (jax, *operands), operands); the function is differentiated in all of them that are floats
@@ -158,6 +189,11 @@ PROGRAMS = {
     "fori_loop": (fori, (W, V)),
     "custom_vjp": (custom, (W, X)),
     "cond": (conditional, (W, X)),
+    "sinc": (sinc_kernel, (W, X)),
+    "rnn, checkpointed steps": (checkpointed_rnn, (W, W, V, SEQUENCE)),
+    "mixture": (mixture, (W, X)),
+    "residual blocks": (normalized_network, (LAYERS, X)),
+    "causal attention": (group_attention, (W, W, X)),
 }
 
 

@@ -238,6 +238,11 @@ def test_types_of_scans(program):
     agree(program)
 
 
+@pytest.mark.parametrize("length", [3.0, np.float32(3), True])
+def test_scan_length_is_made_an_integer(length):
+    agree(lambda jax: jax.lax.scan(lambda c, _: (c + 1, c), 0, None, length=length))
+
+
 def test_scan_length_from_numpy_integers():
     assert lax.scan(lambda c, _: (c + 1, c), 0, None, length=np.int64(3))[0] == 3
     assert lax.scan(lambda c, _: (c + 1, c), 0, None, length=jnp.int32(3))[0] == 3
@@ -287,7 +292,14 @@ def test_scan_is_traced_once():
         ("ValueError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, M, length=3), "length"),
         ("ValueError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, None), "length"),
         ("ValueError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, 1.0), "leading axis"),
-        ("TypeError", lambda jax: jax.jit(lambda n: jax.lax.scan(lambda c, a: (c, a), X, None, length=n))(3), None),
+        (
+            "ConcretizationTypeError",
+            lambda jax: jax.jit(lambda n: jax.lax.scan(lambda c, a: (c, a), X, None, length=n))(3),
+            "length",
+        ),
+        ("TypeError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, M, unroll="2"), "unroll"),
+        ("ValueError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, M, unroll=-1), "unroll"),
+        ("ValueError", lambda jax: jax.lax.scan(lambda c, a: (c, a), X, None, length="long"), "length"),
         ("ValueError", lambda jax: jax.lax.map(lambda x: x, 1.0), None),
     ],
 )
@@ -395,6 +407,12 @@ def test_fori_loop(name):
         lambda jax: jax.lax.fori_loop(0, 3, lambda i, d: {"a": d["a"] + i}, {"a": X}),
         lambda jax: jax.jit(lambda n: jax.lax.fori_loop(0, n, lambda i, x: x + i, 0.0))(4),
         lambda jax: jax.lax.fori_loop(0, 4, lambda i, x: x + i, 0, unroll=True),
+        lambda jax: jax.lax.fori_loop(0.0, 3.0, lambda i, x: x + i, 0.0),
+        lambda jax: jax.grad(lambda x: jax.lax.fori_loop(0.0, 2.5, lambda i, c: c * x, x))(2.0),
+        lambda jax: jax.jit(lambda n: jax.lax.fori_loop(0.0, n, lambda i, x: x + i, 0.0))(2.5),
+        lambda jax: jax.lax.fori_loop(False, True, lambda i, x: x + i, 0),
+        lambda jax: jax.jit(lambda n: jax.lax.fori_loop(0, n, lambda i, x: x + i, 0, unroll=1))(4),
+        lambda jax: jax.jit(lambda n: jax.lax.fori_loop(0, n, lambda i, x: x + i, 0, unroll=False))(4),
         lambda jax: jax.jvp(lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * x, 1.0), (2.0,), (1.0,)),
     ],
 )

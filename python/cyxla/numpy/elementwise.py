@@ -11,6 +11,7 @@ from cyxla._engine.array import asarray, typeof
 from cyxla._engine.core import Tracer
 from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
+from cyxla._transform.grad import jvp
 from cyxla.lax._util import check_kind
 
 from . import ufuncs
@@ -414,7 +415,7 @@ def _real_log_add(exp, log1p):
         return select(undefined, x1 + x2, ufuncs.maximum(x1, x2) + log1p(exp(-lax.abs(difference))))
 
     @log_add.defjvp
-    def jvp(primals, tangents):
+    def log_add_jvp(primals, tangents):
         result = log_add(*primals)
         shares = [exp(select(ufuncs.equal(x, result), lax.full_like(result, 0), x - result)) for x in primals]
         return result, tangents[0] * shares[0] + tangents[1] * shares[1]
@@ -440,9 +441,7 @@ def _wrapped_angle(angle):
     return ufuncs.arctan2(ufuncs.sin(angle), ufuncs.cos(angle))
 
 
-def sinc(x, /):
-    """sin(pi x) / (pi x), 1 at 0; differentiable there."""
-    (x,) = promote_inexact(x)
+def _sinc_with_series(x):
     at_zero = ufuncs.equal(x, 0)
     t = x * np.pi
     away = select(at_zero, convert(1.0, x.dtype, x.weak_type), t)
@@ -450,6 +449,22 @@ def sinc(x, /):
     t2 = t * t
     series = 1 - t2 * (1 / 6) * (1 - t2 * (1 / 20) * (1 - t2 * (1 / 42) * (1 - t2 * (1 / 72))))
     return select(at_zero, series, ufuncs.divide(lax.sin(away), away))
+
+
+_sinc = custom_jvp(_sinc_with_series)
+
+
+@_sinc.defjvp
+def _sinc_jvp(primals, tangents):
+    # The slope is worked out here so that reverse mode keeps it, one array, and not what it is made from.
+    (x,), (tangent,) = primals, tangents
+    value, slope = jvp(_sinc_with_series, (x,), (lax.full_like(x, 1),))
+    return value, tangent * slope
+
+
+def sinc(x, /):
+    """sin(pi x) / (pi x), 1 at 0; differentiable there."""
+    return _sinc(*promote_inexact(x))
 
 
 def arccosh(x, /):

@@ -7,7 +7,7 @@ from cyxla._core.config import config
 from cyxla._core.errors import TracerBoolConversionError
 from cyxla._engine.array import ArrayImpl, asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import Primitive, eval_jaxpr
+from cyxla._engine.core import Primitive, Tracer, eval_jaxpr
 from cyxla._engine.lowering import TOKEN, is_ordered
 from cyxla._engine.pytree import tree_flatten, tree_map, tree_unflatten
 from cyxla._transform.jaxprs import batch_arguments, batch_jaxpr, jvp_jaxpr, move_batch_axis, spread, trace_to_jaxpr
@@ -278,12 +278,9 @@ def _while_python(cond_fun, body_fun, value):
 
 
 def _known_integer(value):
-    """A Python integer, or a concrete integer array's value; None if not known."""
+    """A number, or a concrete array's value, as a Python integer; None if not known."""
     if isinstance(value, ArrayImpl) or not hasattr(value, "aval"):
-        try:
-            return int(value.__index__())
-        except (TypeError, AttributeError):
-            return None
+        return int(value)
     return None
 
 
@@ -292,8 +289,10 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     """Repeats `val = body_fun(i, val)` for i from `lower` to `upper - 1`, from `init_val`.
 
     With Python integers (or concrete arrays) as bounds the loop is a scan and can be differentiated in reverse mode;
-    otherwise it is a while_loop. `unroll` (static bounds only) is the number of steps per iteration of the compiled
-    loop. Raises TypeError where the bounds are not integer scalars or the value changes its type.
+    otherwise it is a while_loop. `unroll` is the number of steps per iteration of the compiled loop; more than one
+    needs static bounds. These may be floats or booleans too, which are made integers; a float bound that is traced
+    makes the index a float. Raises TypeError where the bounds are not real scalars of one dtype or the value changes
+    its type.
 
     >>> from cyxla import lax
     >>> lax.fori_loop(0, 10, lambda i, s: s + i, 0)
@@ -302,12 +301,14 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if not callable(body_fun):
         raise TypeError(f"fori_loop takes a function of the index and the value, got {body_fun!r:.200}")
     for bound, name in ((lower, "lower"), (upper, "upper")):
-        if not is_arraylike(bound) or typeof(bound).shape or typeof(bound).dtype.kind not in "iu":
+        kinds = "iuf" if isinstance(bound, Tracer) else "biuf"
+        if not is_arraylike(bound) or typeof(bound).shape or typeof(bound).dtype.kind not in kinds:
             shown = typeof(bound).str_short() if is_arraylike(bound) else repr(bound)
             raise TypeError(f"fori_loop: the bound {name} must be an integer scalar, got {shown}")
     first, last = _known_integer(lower), _known_integer(upper)
     a, b = typeof(lower), typeof(upper)
-    if a.dtype != b.dtype and (not (a.weak_type or b.weak_type) or "u" in (a.dtype.kind, b.dtype.kind)):
+    kinds = a.dtype.kind + b.dtype.kind
+    if a.dtype != b.dtype and (not (a.weak_type or b.weak_type) or "u" in kinds or kinds not in ("ii", "ff")):
         raise TypeError(f"fori_loop: the bounds must have one dtype, got {a.dtype} and {b.dtype}")
     dtype = a.dtype if not a.weak_type else b.dtype
     if first is not None and last is not None:
@@ -327,7 +328,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
             _by_body(body_fun, step), (start, init_val), None, length=max(last - first, 0), unroll=unroll or 1
         )
         return result
-    if unroll is not None:
+    if unroll is not None and not (isinstance(unroll, int) and int(unroll) in (0, 1)):
         raise ValueError("fori_loop: unroll needs bounds that are known when the loop is traced")
     start, stop = (x if x.dtype == dtype else lax.convert_element_type(x, dtype) for x in map(asarray, (lower, upper)))
 

@@ -1,7 +1,10 @@
 """`scan`: a loop with a carry over the leading axis of arrays; and `map`."""
 
+import operator
+
 from cyxla import lax
 from cyxla._core.config import config
+from cyxla._core.errors import ConcretizationTypeError
 from cyxla._engine.array import asarray, typeof
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros
 from cyxla._engine.boundary import api_boundary
@@ -10,6 +13,7 @@ from cyxla._engine.core import (
     Jaxpr,
     Literal,
     Primitive,
+    Tracer,
     UndefinedPrimal,
     Var,
     Zero,
@@ -415,7 +419,11 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     xs_leaves, xs_tree = tree_flatten(xs)
     xs_leaves = to_arrays(xs_leaves, "scan")
     length = _length(xs_leaves, xs, length)
-    if unroll is not True and unroll is not False and (not isinstance(unroll, int) or unroll < 0):
+    try:
+        unroll = unroll if isinstance(unroll, bool) else operator.index(unroll)
+    except TypeError:
+        raise TypeError(f"scan: unroll must be a bool or a number of steps, got {unroll!r:.200}") from None
+    if unroll < 0:
         raise ValueError(f"scan: unroll must be a bool or a number of steps, got {unroll!r}")
     if config.jax_disable_jit:
         return _scan_python(f, init, xs_leaves, xs_tree, length, reverse)
@@ -460,12 +468,15 @@ def _length(xs, tree, length):
             raise ValueError(f"scan: xs{where} is a scalar without a leading axis to loop over; pass it in the carry")
         sizes.add(x.shape[0])
     if length is not None:
+        if isinstance(length, Tracer):
+            raise ConcretizationTypeError(
+                length,
+                "scan: length must be known when the loop is traced; fori_loop takes traced bounds",
+            )
         try:
-            length = length.__index__()
-        except AttributeError:
-            raise TypeError(
-                f"scan: length must be an integer known when the loop is traced, got {length!r:.200}"
-            ) from None
+            length = int(length)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"scan: length must be an integer, got {length!r:.200}") from None
         if any(size != length for size in sizes):
             raise ValueError(f"scan: length={length} is not the size of the leading axes of xs, {sorted(sizes)}")
         return length
