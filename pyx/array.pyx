@@ -1,4 +1,6 @@
 # cython: language_level=3
+import functools
+
 import numpy as np
 
 from cyxla._engine.caches import register_tables
@@ -66,13 +68,19 @@ def install_operator(str name, function):
     operators[OPERATORS.index(name)] = function
 
 
-cdef object add_to_reference = None
+cdef dict reference_methods = {}
 
 
-def install_addupdate(function):
-    """`function(ref, index, value)` adds to a reference inside of a function that is being transformed."""
-    global add_to_reference
-    add_to_reference = function
+def install_reference_methods(dict methods):
+    """What `get`, `set` and `addupdate` of a reference do inside of a function that is being transformed."""
+    reference_methods.update(methods)
+
+
+cdef object reference_method(Array tracer, str name):
+    if type(tracer.aval) is not AbstractRef:
+        raise AttributeError(f"arrays have no {name}, references do; of an array take x[index], and to change it write "
+                             "x = x.at[index].set(value) or .add(value)")
+    return functools.partial(reference_methods[name], tracer)
 
 
 def install(str name, attribute):
@@ -219,11 +227,19 @@ cdef class Array(Value):
                         "x[idx] = y write x = x.at[idx].set(y)")
 
     @property
+    def get(self):
+        """Of tracers of references only: what an index points at, `ref.get(index)`."""
+        return reference_method(self, "get")
+
+    @property
+    def set(self):
+        """Of tracers of references only: writes a value where an index points at, `ref.set(value, index)`."""
+        return reference_method(self, "set")
+
+    @property
     def addupdate(self):
         """Of tracers of references only: adds a value where an index points at, `ref.addupdate(value, index)`."""
-        if type(self.aval) is not AbstractRef:
-            raise AttributeError("arrays have no addupdate, they are immutable: write x = x.at[index].add(value)")
-        return lambda x, idx=(): add_to_reference(self, idx, x)
+        return reference_method(self, "addupdate")
 
     def __delitem__(self, index):
         raise TypeError("arrays are immutable: elements cannot be deleted; use cyxla.numpy.delete(x, index)")

@@ -12,6 +12,7 @@ cdef class JVPTrace(Trace):
     cdef object evaluate(self, Primitive primitive, tuple args, dict params)
     cdef tuple per_operand(self, Primitive primitive, tuple primals, list tangents, dict params)
     cdef object wrap(self, object out, object tangent)
+    cdef Array strengthen(self, Array tangent)
 
 cdef class LinearProgram:
     cdef readonly list invars

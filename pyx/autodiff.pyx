@@ -18,20 +18,24 @@ cdef Primitive multiply = None
 cdef Primitive negate = None
 cdef object zeros = None          # (aval) -> Array of zeros under the current trace
 cdef object broadcast = None      # (tangent, result) -> the tangent in the result's shape
+cdef object with_weakness = None  # (array, bool) -> the array, weakly typed or not
 cdef object unbroadcast = None    # (cotangent, aval) -> its sum over the axes along which the operand was broadcast
 
 
-def install_arithmetic(Primitive add, Primitive mul, Primitive neg, make_zeros, like_output, sum_over_broadcast):
+def install_arithmetic(Primitive add, Primitive mul, Primitive neg, make_zeros, set_weakness, like_output,
+                       sum_over_broadcast):
     """What the rules of this module compute with.
 
-    `make_zeros(aval)` makes an array of zeros under the current trace; `like_output(tangent, result)` broadcasts a
-    tangent, and `sum_over_broadcast(cotangent, aval)` is the transpose of that.
+    `make_zeros(aval)` makes an array of zeros under the current trace, `set_weakness(array, bool)` one that is weakly
+    typed or not; `like_output(tangent, result)` broadcasts a tangent, and `sum_over_broadcast(cotangent, aval)` is the
+    transpose of that.
     """
-    global add_any, multiply, negate, zeros, broadcast, unbroadcast
+    global add_any, multiply, negate, zeros, with_weakness, broadcast, unbroadcast
     add_any = add
     multiply = mul
     negate = neg
     zeros = make_zeros
+    with_weakness = set_weakness
     broadcast = like_output
     unbroadcast = sum_over_broadcast
 
@@ -265,9 +269,18 @@ cdef class JVPTrace(Trace):
         tracer.tangent = to_array(tangent)
         if tracer.tangent.aval.code == FLOAT0:
             return out
+        if tracer.tangent.aval.weak_type and not tracer.primal.aval.weak_type:
+            tracer.tangent = self.strengthen(tracer.tangent)
         tracer.aval = tracer.primal.aval
         tracer._trace = self
         return tracer
+
+    cdef Array strengthen(self, Array tangent):
+        cdef PyObject* previous = swap_trace(self.rule_trace)
+        try:
+            return with_weakness(tangent, False)
+        finally:
+            restore_trace(previous)
 
 
 cdef list symbolic(list primals, list tangents):
@@ -480,6 +493,15 @@ cdef inline object accumulate(dict cotangents, Var var, object value):
     cotangents[var] = to_array(value) if found is None else bind(add_any, (<Array>found, to_array(value)), NO_PARAMS)
 
 
+cdef object as_weak_as(object cotangent, Var operand, Var result):
+    """The cotangent of a weakly typed operand: weakly typed if the operation made a strong value of that."""
+    cdef Array array
+    if type(cotangent) is Zero or result.aval.weak_type:
+        return cotangent
+    array = to_array(cotangent)
+    return array if array.aval.weak_type else with_weakness(array, True)
+
+
 cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, list invars):
     """Propagates cotangents through linear equations; `consts` are the values of the variables that are not linear."""
     cdef dict cotangents = {}
@@ -532,6 +554,8 @@ cdef list backward(list eqns, dict consts, list outvars, list cotangents_out, li
             value = results[j]
             atom = eqn.invars[j]
             if value is not None and type(atom) is Var and atom not in consts:
+                if (<Var>atom).aval.weak_type and not primitive.multiple_results:
+                    value = as_weak_as(value, <Var>atom, <Var>eqn.outvars[0])
                 accumulate(cotangents, <Var>atom, value)
     return [cotangents.get(v) for v in invars]
 

@@ -422,3 +422,25 @@ def test_errors_inside_keep_only_user_frames():
         assert len(traceback.extract_tb(error.__traceback__)) > 3
     finally:
         cyxla.config.update("jax_traceback_filtering", "auto")
+
+
+def _rule_returning(jax, cotangent):
+    f = jax.custom_vjp(lambda x: x * 2)
+    f.defvjp(lambda x: (x * 2, None), lambda _, ct: (cotangent,))
+    return f
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda jax: jax.grad(lambda x: x * np.float32(3))(2.0),
+        lambda jax: jax.grad(lambda x, y: x * y, (0, 1))(2.0, np.float32(3)),
+        lambda jax: jax.grad(_rule_returning(jax, jax.numpy.float32(3)))(2.0),
+        lambda jax: jax.vjp(lambda x: x * 2, 2.0)[1](np.float32(1)),
+        lambda jax: jax.vjp(lambda x: x * np.float32(2), 2.0)[1](np.float32(1)),
+        lambda jax: jax.jvp(lambda x: x * 2, (2.0,), (np.float32(1),)),
+        lambda jax: jax.linearize(lambda x: x * 2, 2.0)[1](np.float32(1)),
+    ],
+)
+def test_weak_types_of_derivatives(program):
+    agree(program)

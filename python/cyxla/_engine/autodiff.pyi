@@ -40,6 +40,7 @@ def install_arithmetic(
     mul: Primitive,
     neg: Primitive,
     make_zeros: Callable[[ShapedArray], Array],
+    set_weakness: Callable[[Array, bool], Array],
     like_output: Callable[[Array, Array], Array],
     sum_over_broadcast: Callable[[Array, ShapedArray], Array],
 ) -> None: ...

@@ -19,7 +19,7 @@ from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
-from cyxla._transform.pullback import VJP, materialize
+from cyxla._transform.pullback import VJP, materialize, with_weakness
 from cyxla._transform.references import is_reference
 from cyxla._transform.shapes import abstract
 from cyxla.tree_util import Partial, keystr, tree_flatten_with_path
@@ -124,7 +124,10 @@ def jvp(fun, primals, tangents, has_aux=False):
     leaves = _to_arrays(leaves, "jvp")
     flat_tangents = []
     for primal, tangent in zip(leaves, tangent_leaves):
-        flat_tangents.append(_check_tangent(primal.aval, tangent, "jvp"))
+        checked = _check_tangent(primal.aval, tangent, "jvp")
+        # Tangents of Python scalars are as weak as those.
+        weak = checked is not None and primal.weak_type and not checked.weak_type
+        flat_tangents.append(with_weakness(checked, True) if weak else checked)
     flat = Flattened(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat, leaves, flat_tangents)
     results, aux = flat.split(outs)

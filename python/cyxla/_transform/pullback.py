@@ -219,18 +219,18 @@ def materialize(ct, aval):
     if type(aval) is AbstractRef:
         aval = aval.inner_aval
     if ct is not None:
-        return weaken(ct) if aval.weak_type and not ct.weak_type else ct
+        return ct
     tangent = aval_to_tangent(aval)
     if tangent.dtype == float0:
         return np.zeros(aval.shape, float0)
     return instantiate_zeros(Zero(tangent))
 
 
-def weaken(array):
-    """The array, weakly typed: derivatives with respect to Python scalars are as weak as those."""
+def with_weakness(array, weak):
+    """The array, weakly typed or not."""
     if isinstance(array, ArrayImpl):
-        return with_aval(array, array.aval.update(weak_type=True))
-    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=True, sharding=None)
+        return with_aval(array, array.aval.update(weak_type=weak))
+    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=weak, sharding=None)
 
 
-__all__ = ["VJP", "DidntWant", "DontWant", "GradRef", "GradValue", "NotNeeded", "materialize", "weaken"]
+__all__ = ["VJP", "DidntWant", "DontWant", "GradRef", "GradValue", "NotNeeded", "materialize", "with_weakness"]

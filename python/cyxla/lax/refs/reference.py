@@ -4,9 +4,8 @@ from cyxla._core.indices import result_shape, text
 from cyxla._engine.array import (
     MutableArray,
     asarray,
-    install,
-    install_addupdate,
     install_operator,
+    install_reference_methods,
     is_arraylike,
     is_frozen,
     peek_mutable,
@@ -227,20 +226,5 @@ def add(ref, index, value, api="addupdate"):
     addupdate_p.bind(ref, _checked(ref, levels, arrays, value, api), *arrays, index=levels)
 
 
-install_addupdate(add)
+install_reference_methods({"get": Ref.get, "set": Ref.set, "addupdate": Ref.addupdate})
 install_operator("setitem", lambda ref, index, value: swap(ref, index, value, "assignment to a reference"))
-
-
-def _of_tracers(name, method):
-    """A method of `Ref` for the references inside of transformed functions, which are tracers and so `Array`s."""
-
-    def attribute(self):
-        if not is_reference(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}: only references have it")
-        return lambda *args, **kwargs: method(self, *args, **kwargs)
-
-    install(name, property(attribute))
-
-
-_of_tracers("get", Ref.get)
-_of_tracers("set", Ref.set)
