@@ -2,7 +2,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, final, overload
 
 from cyxla._engine.aval import ShapedArray
-from cyxla._engine.core import ClosedJaxpr
+from cyxla._engine.core import ClosedJaxpr, Primitive
+
+class RulesByPlatform:
+    primitive: Primitive
+    rules: dict[str | None, Any]
+    def __init__(self, primitive: Primitive, default: Any) -> None: ...
+    def rule(self, platform: str) -> Any: ...
+    def __call__(self, ctx: LoweringContext, *names: str, **params: Any) -> Any: ...
 
 @final
 class LoweringContext:
@@ -65,6 +72,13 @@ class LoweringContext:
         arg_attributes: Sequence[str] | None = None,
         result_attributes: Sequence[str] | None = None,
     ) -> str: ...
+    def function_by_platform(
+        self,
+        closed: ClosedJaxpr,
+        platforms: tuple[str, ...],
+        arg_attributes: Sequence[str] | None = None,
+        result_attributes: Sequence[str] | None = None,
+    ) -> str: ...
 
 def trace_table() -> dict[Any, Any]: ...
 
@@ -75,7 +89,7 @@ def lower_module(
     closed: ClosedJaxpr,
     name: str,
     *,
-    platform: str = "cpu",
+    platforms: Sequence[str] = ("cpu",),
     arg_attributes: Sequence[str] | None = None,
     result_attributes: Sequence[str] | None = None,
     scope: str | None = None,

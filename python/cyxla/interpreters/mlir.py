@@ -22,7 +22,7 @@ from cyxla._core.equations import NameStack
 from cyxla._engine.array import Array, asarray, is_arraylike, typeof
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import ClosedJaxpr, Jaxpr
-from cyxla._engine.lowering import LoweringContext
+from cyxla._engine.lowering import LoweringContext, RulesByPlatform
 from cyxla._engine.staging import trace_flat
 from cyxla._runtime import mlir as _mlir
 from cyxla._transform.callbacks import io_callback, pure_callback
@@ -560,27 +560,6 @@ def _as_text_rule(primitive, rule):
     return lower
 
 
-class _ByPlatform:
-    """The lowering of a primitive whose rule depends on the platform; `rules[None]` is that of all others."""
-
-    def __init__(self, primitive, default):
-        self.primitive = primitive
-        self.rules = {None: default}
-
-    def __call__(self, ctx, *names, **params):
-        rule = self.rules.get(ctx.platform)
-        if rule is None and ctx.platform in ("cuda", "rocm"):
-            rule = self.rules.get("gpu")
-        if rule is None:
-            rule = self.rules[None]
-        if rule is None:
-            raise NotImplementedError(
-                f"{self.primitive} has no lowering rule for the platform {ctx.platform}; it has some for "
-                f"{', '.join(str(p) for p in self.rules if p)}"
-            )
-        return rule(ctx, *names, **params)
-
-
 def register_lowering(prim, rule, platform=None, inline=True, cacheable=True):
     """Sets how a primitive is lowered, on one platform (`"cpu"`, `"gpu"`, `"cuda"`...) or on all without a rule.
 
@@ -588,16 +567,14 @@ def register_lowering(prim, rule, platform=None, inline=True, cacheable=True):
     """
     checked_primitive(prim)
     lower = _as_text_rule(prim, rule)
-    if isinstance(prim.lower, _ByPlatform):
+    if isinstance(prim.lower, RulesByPlatform):
         prim.lower.rules[platform] = lower
     elif platform is None:
         prim.lower = lower
     else:
-        previous = prim.lower
-        if isinstance(previous, str):
-            raise ValueError(f"the lowering of {prim} is built in; it can be replaced on all platforms together only")
-        prim.lower = _ByPlatform(prim, previous)
-        prim.lower.rules[platform] = lower
+        by_platform = RulesByPlatform(prim, prim.lower)
+        by_platform.rules[platform] = lower
+        prim.lower = by_platform
     # A kernel of the engine would not know of the rule.
     prim.host = False
     prim.forget_programs()
