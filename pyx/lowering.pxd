@@ -12,6 +12,7 @@ cdef class LoweringContext:
     cdef public tuple avals_out
     cdef object _platform
     cdef bint platform_matters   # whether some rule has asked for the platform
+    cdef public dict overrides   # primitive -> the rule in place of its own
     cdef public list callbacks  # the Python functions that the program calls back, in the order of their indices
     cdef public object token     # SSA name of the token that the next ordered effect takes; None in a program without
     cdef str scope               # the names of the equations around the current one, or None for text without locations

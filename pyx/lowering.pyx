@@ -136,6 +136,7 @@ cdef class LoweringContext:
         self.values = {}
         self.function_names = {"main"}
         self._platform = platform
+        self.overrides = {}
         self.callbacks = []
         self.scope = scope
         self.name_stack = ""
@@ -465,6 +466,8 @@ cdef class LoweringContext:
         cdef ShapedArray out
         cdef Py_ssize_t i
         cdef object rule = primitive.lower
+        if self.overrides:
+            rule = self.overrides.get(primitive, rule)
         if type(rule) is RulesByPlatform:
             rule = rule.rule(self.platform)
         if isinstance(rule, str):

@@ -15,6 +15,7 @@ class RulesByPlatform:
 class LoweringContext:
     avals_in: tuple[ShapedArray, ...]
     avals_out: tuple[ShapedArray, ...]
+    overrides: dict[Primitive, Any]
     callbacks: list[Callable[..., Any]]
     token: str | None
     def __init__(self, platform: str = "cpu", scope: str | None = None) -> None: ...

@@ -10,7 +10,7 @@ from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform import records
-from cyxla._transform.effects import is_ordered
+from cyxla._transform.effects import check_lowerable, is_ordered
 
 logger = logging.getLogger("cyxla")
 
@@ -52,10 +52,8 @@ class Program:
         from cyxla._runtime import backend
 
         start = time.perf_counter()
+        closed = ready_to_lower(closed, name)
         jaxpr = closed.jaxpr
-        if jaxpr.effects and _has_references is not None and _has_references(jaxpr.effects):
-            closed = _without_references(closed)
-            jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
         self.kept = None if all(used) else tuple(i for i, u in enumerate(used) if u)
         live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}
@@ -144,6 +142,15 @@ class Program:
             executable.tally = self.record.tally
             self.record.compiled(seconds, executable.execution_path)
         return executable
+
+
+def ready_to_lower(closed, name):
+    """The program without the references that it makes; ValueError where it has effects that cannot be lowered."""
+    if closed.jaxpr.effects:
+        if _has_references is not None and _has_references(closed.jaxpr.effects):
+            closed = _without_references(closed)
+        check_lowerable(closed.jaxpr.effects, name)
+    return closed
 
 
 def log_compile(message, *args):

@@ -14,7 +14,7 @@ import collections
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +26,19 @@ from cyxla._engine.lowering import LoweringContext, RulesByPlatform
 from cyxla._engine.staging import trace_flat
 from cyxla._runtime import mlir as _mlir
 from cyxla._transform.callbacks import io_callback, pure_callback
+from cyxla._transform.effects import lowerable_effects as _lowerable_effects
 from cyxla._transform.lower import lower_fun as _text_lower_fun
 from cyxla._transform.shapes import ShapeDtypeStruct
+from cyxla.interpreters._modules import LoweringResult as LoweringResult
+from cyxla.interpreters._modules import ShapePolyLoweringState as ShapePolyLoweringState
+from cyxla.interpreters._modules import lower_jaxpr_to_module as lower_jaxpr_to_module
 from cyxla.interpreters._tables import checked_primitive
 
+# Kinds of channels between programs and devices, as operations of StableHLO number them.
+DEVICE_TO_DEVICE_TYPE, SEND_TO_HOST_TYPE, RECV_FROM_HOST_TYPE = 1, 2, 3
+
+lowerable_effects = _lowerable_effects
+ir_tree_registry = _mlir.ir_tree_registry
 ir, func, hlo, chlo = _mlir.ir, _mlir.func, _mlir.stablehlo, _mlir.chlo
 Value = ir.Value
 Token = ir.Value
@@ -484,15 +493,6 @@ def lower_fun(fun, multiple_results=True):
     return _LowerFun(fun, multiple_results)
 
 
-class LoweringResult(NamedTuple):
-    """A lowered module and what must live as long as its programs."""
-
-    module: Any
-    keepalive: Any
-    host_callbacks: list
-    shape_poly_state: Any
-
-
 def _build(primitive, rule, platform, avals_in, avals_out, params, name_of, callbacks):
     """Runs a rule in a module of its own; returns the texts of its functions and the name of the main one."""
     with _mlir.shared_context() as context, ir.Location.unknown(context):
@@ -534,7 +534,7 @@ def _checked_results(primitive, results, avals_out):
     return results
 
 
-def _as_text_rule(primitive, rule):
+def text_rule(primitive, rule):
     """A rule for Cyxla's own lowering that calls what a rule for MLIR built, once per signature and module."""
     if isinstance(rule, _LowerFun):
         return rule.as_text
@@ -566,7 +566,7 @@ def register_lowering(prim, rule, platform=None, inline=True, cacheable=True):
     `rule(ctx, *operands, **params)` returns a sequence of MLIR values, or is made by `lower_fun`.
     """
     checked_primitive(prim)
-    lower = _as_text_rule(prim, rule)
+    lower = text_rule(prim, rule)
     if isinstance(prim.lower, RulesByPlatform):
         prim.lower.rules[platform] = lower
     elif platform is None:
