@@ -503,8 +503,9 @@ def lower_module(ClosedJaxpr closed, str name, *, platforms=("cpu",), arg_attrib
                  scope=None):
     """The StableHLO text of a module whose `main` computes a jaxpr; with `scope`, its name, with source locations.
 
-    For several platforms, `main` has one more first argument: the position among them of that on which it runs. Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the
-    Python functions that the program calls.
+    For several platforms, `main` has one more first argument: the position among them of that on which it runs. Large
+    constants become leading arguments. Returns the text, the list of the constants to pass, and that of the Python
+    functions that the program calls.
     """
     context = LoweringContext(platforms[0], scope)
     jaxpr = closed.jaxpr

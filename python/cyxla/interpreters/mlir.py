@@ -11,6 +11,7 @@ text, and takes the function's.
 """
 
 import collections
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -105,24 +106,35 @@ class ModuleContext:
     backend: Any = None
     axis_context: Any = None
     keepalives: list = field(default_factory=list)
-    channel_iterator: Any = None
+    channel_iterator: Any = field(default_factory=lambda: itertools.count(1))
     host_callbacks: list = field(default_factory=list)
     lowering_parameters: LoweringParameters = LoweringParameters()
     context: Any = None
     module: Any = None
     ip: Any = None
     symbol_table: Any = None
+    lowering_cache: dict = field(default_factory=dict)
     cached_primitive_lowerings: dict = field(default_factory=dict)
+    shape_poly_state: Any = field(default_factory=lambda: ShapePolyLoweringState((), None))
+    all_default_mem_kind: bool = True
 
     def replace(self, **changes):
         """A copy with other fields."""
         return replace(self, **changes)
 
-    def get_backend(self):
+    def get_backend(self, optional=False):
         """The client of the platform that the module is for."""
         from cyxla._runtime import backend
 
         return self.backend or backend.get_client(self.platforms[0])
+
+    def new_channel(self):
+        """A number for a channel that no other operation of the module has."""
+        return next(self.channel_iterator)
+
+    def add_host_callback(self, host_callback):
+        """Adds a Python function that operations of the module call by its position in `host_callbacks`."""
+        self.host_callbacks.append(host_callback)
 
     def add_keepalive(self, keepalive):
         """Keeps an object alive as long as programs with this module."""
