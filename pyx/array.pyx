@@ -72,7 +72,7 @@ cdef dict reference_methods = {}
 
 
 def install_reference_methods(dict methods):
-    """What `get`, `set` and `addupdate` of a reference do inside of a function that is being transformed."""
+    """What `get`, `set`, `swap` and `addupdate` of a reference do inside of a function that is being transformed."""
     reference_methods.update(methods)
 
 
@@ -235,6 +235,11 @@ cdef class Array(Value):
     def set(self):
         """Of tracers of references only: writes a value where an index points at, `ref.set(value, index)`."""
         return reference_method(self, "set")
+
+    @property
+    def swap(self):
+        """Of tracers of references only: as `set`, and returns what was there, `ref.swap(value, index)`."""
+        return reference_method(self, "swap")
 
     @property
     def addupdate(self):

@@ -419,6 +419,27 @@ cdef class AbstractRef(ShapedArray):
         """The aval of the references that gather cotangents."""
         return self.to_tangent_aval()
 
+    def update_weak_type(self, weak_type):
+        """The same aval, with a content of this weak type."""
+        return ref_aval(self.inner_aval.update(weak_type=weak_type))
+
+    def inc_rank(self, size, spec):
+        """The aval with one more axis of this size in the content, at the position `spec`; itself where that is None.
+        """
+        if spec is None:
+            return self
+        shape = self.inner_aval.shape
+        return ref_aval(self.inner_aval.update(shape=(*shape[:spec], size, *shape[spec:])))
+
+    def dec_rank(self, size, spec):
+        """The aval without the axis `spec`, of this size, of the content; itself where that is None."""
+        if spec is None:
+            return self
+        shape = self.inner_aval.shape
+        if shape[spec] != size:
+            raise ValueError(f"dec_rank: axis {spec} of {self.str_short()} has size {shape[spec]}, not {size}")
+        return ref_aval(self.inner_aval.update(shape=(*shape[:spec], *shape[spec + 1:])))
+
     def canonical(self):
         """The aval with the dtype of its content as the current x64 mode has it."""
         return ref_aval(self.inner_aval.canonical())

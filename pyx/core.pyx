@@ -96,6 +96,11 @@ cdef class Primitive:
 
     # Whether it is applied to a function, besides arrays; see `extend.core.CallPrimitive`.
     call_primitive = False
+    # Whether its operands or results are references, apart from those that its jaxprs have.
+    ref_primitive = False
+    ref_allocating = False
+    # Operands are arrays of the language's dtypes, of which nothing has to be made before.
+    skip_canonicalization = False
 
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
                  bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
@@ -128,6 +133,13 @@ cdef class Primitive:
 
     def __repr__(self):
         return self.name
+
+    @property
+    def is_effectful(self):
+        """What says, from the parameters of an equation, whether it has effects; None where that is not known so."""
+        if self.open or self.effects is None:
+            return None
+        return lambda params: bool(self.effects(**params))
 
     def def_impl(self, impl):
         """Sets what evaluates the primitive on concrete arrays, `impl(*args, **params)`; returns `impl`."""

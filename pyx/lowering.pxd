@@ -10,7 +10,9 @@ cdef class LoweringContext:
     cdef Py_ssize_t counter
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
     cdef public tuple avals_out
-    cdef readonly object platform
+    cdef object _platform
+    cdef bint platform_matters   # whether some rule has asked for the platform
+    cdef public dict overrides   # primitive -> the rule in place of its own
     cdef public list callbacks  # the Python functions that the program calls back, in the order of their indices
     cdef public object token     # SSA name of the token that the next ordered effect takes; None in a program without
     cdef str scope               # the names of the equations around the current one, or None for text without locations

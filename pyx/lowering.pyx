@@ -97,6 +97,31 @@ def is_ordered(closed):
     return False
 
 
+class RulesByPlatform:
+    """The lowering rules of a primitive that depend on the platform; `rules[None]` is that of all others."""
+
+    def __init__(self, primitive, default):
+        self.primitive = primitive
+        self.rules = {None: default}
+
+    def rule(self, platform):
+        """The rule for a platform; NotImplementedError where there is none."""
+        found = self.rules.get(platform)
+        if found is None and platform in ("cuda", "rocm"):
+            found = self.rules.get("gpu")
+        if found is None:
+            found = self.rules[None]
+        if found is None:
+            known = ", ".join([str(p) for p in self.rules if p])
+            raise NotImplementedError(
+                f"{self.primitive} has no lowering rule for the platform {platform}; it has some for {known}"
+            )
+        return found
+
+    def __call__(self, ctx, *names, **params):
+        return self.rule(ctx.platform)(ctx, *names, **params)
+
+
 @cython.final
 cdef class LoweringContext:
     """Writes one module. Lowering rules get it as their first argument.
@@ -110,12 +135,19 @@ cdef class LoweringContext:
         self.called = {}
         self.values = {}
         self.function_names = {"main"}
-        self.platform = platform
+        self._platform = platform
+        self.overrides = {}
         self.callbacks = []
         self.scope = scope
         self.name_stack = ""
         self.avals_in = ()
         self.avals_out = ()
+
+    @property
+    def platform(self):
+        """The platform that is being lowered for."""
+        self.platform_matters = True
+        return self._platform
 
     cdef str new_name(self):
         self.counter += 1
@@ -341,6 +373,57 @@ cdef class LoweringContext:
         return (f"  func.func {visibility} @{name}({', '.join(declared)}) -> ({', '.join(declared_results)}) {{\n"
                 f"{body}\n    return{tail}\n  }}\n")
 
+    def function_by_platform(self, ClosedJaxpr closed, tuple platforms, arg_attributes=None, result_attributes=None):
+        """The text of `main` for several platforms: a first argument, the position of one among them, chooses.
+
+        Where no lowering rule asks for the platform, nothing is chosen.
+        """
+        cdef list alternatives = []
+        self.platform_matters = False
+        for platform in platforms:
+            # What one platform's functions do need not be what another's do.
+            self._platform, self.called = platform, {}
+            name = self.function_name(f"main_{platform}")
+            alternatives.append((name, self.function(closed, name, "private")))
+            if not self.platform_matters:
+                break
+        index = "%platform: tensor<i32> {jax.global_constant = \"_platform_index\"}"
+        declared, results, names, types = [index], [], [], []
+        for i, var in enumerate(closed.jaxpr.invars):
+            attribute = "" if arg_attributes is None or not arg_attributes[i] else f" {{{arg_attributes[i]}}}"
+            declared.append(f"%arg{i}: {var.aval.mlir}{attribute}")
+            names.append(f"%arg{i}")
+            types.append(var.aval.mlir)
+        for i, var in enumerate(closed.jaxpr.outvars):
+            attribute = "" if result_attributes is None or not result_attributes[i] else f" {{{result_attributes[i]}}}"
+            results.append(var.aval.mlir + attribute)
+        types_out = [v.aval.mlir for v in closed.jaxpr.outvars]
+        lines = []
+        if is_ordered(closed):
+            lines.append(f"%token = stablehlo.create_token : {TOKEN}")
+            names.insert(0, "%token")
+            types.insert(0, TOKEN)
+            types_out.insert(0, TOKEN)
+        n = len(types_out)
+        outs = ["%out"] if n == 1 else [f"%out#{i}" for i in range(n)]
+        produce = "" if n == 0 else "%out = " if n == 1 else f"%out:{n} = "
+        signature = f"({', '.join(types)}) -> ({', '.join(types_out)})"
+        returned = f" {', '.join(outs)} : {', '.join(types_out)}" if n else ""
+        calls = [f"{produce}func.call @{name}({', '.join(names)}) : {signature}" for name, _ in alternatives]
+        if len(calls) == 1:
+            lines += calls
+        else:
+            regions = ", ".join([f"{{\n      {call}\n      stablehlo.return{returned}\n    }}" for call in calls])
+            lines.append(f'{produce}"stablehlo.case"(%platform) ({regions}) : '
+                         f"(tensor<i32>) -> ({', '.join(types_out)})")
+        if is_ordered(closed):
+            outs, types_out = outs[1:], types_out[1:]
+            returned = f" {', '.join(outs)} : {', '.join(types_out)}" if outs else ""
+        body = "\n".join([f"    {line}" for line in lines])
+        self.functions += [text for _, text in alternatives]
+        return (f"  func.func public @main({', '.join(declared)}) -> ({', '.join(results)}) {{\n"
+                f"{body}\n    return{returned}\n  }}\n")
+
     cdef list lower_eqns(self, list eqns, dict env):
         cdef Eqn eqn
         cdef Py_ssize_t i
@@ -383,6 +466,10 @@ cdef class LoweringContext:
         cdef ShapedArray out
         cdef Py_ssize_t i
         cdef object rule = primitive.lower
+        if self.overrides:
+            rule = self.overrides.get(primitive, rule)
+        if type(rule) is RulesByPlatform:
+            rule = rule.rule(self.platform)
         if isinstance(rule, str):
             out = <ShapedArray>(<Var>eqn.outvars[0]).aval
             if primitive.kind != GENERAL and out.ndim:
@@ -399,7 +486,7 @@ cdef class LoweringContext:
                 text = f"{rule} {', '.join(names)} : {out.mlir}"
             return [self.op(text) if primitive.kind == GENERAL else self.shared(text)]
         if rule is None:
-            raise NotImplementedError(f"{primitive.name} has no lowering for platform {self.platform}")
+            raise NotImplementedError(f"{primitive.name} has no lowering for platform {self._platform}")
         self.avals_in = tuple([atom_aval(v) for v in eqn.invars])
         self.avals_out = tuple([(<Var>v).aval for v in eqn.outvars])
         result = rule(self, *names, **eqn.params)
@@ -412,14 +499,15 @@ cdef inline ShapedArray atom_aval(object atom):
     return (<Literal>atom).aval if type(atom) is Literal else (<Var>atom).aval
 
 
-def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes=None, result_attributes=None,
+def lower_module(ClosedJaxpr closed, str name, *, platforms=("cpu",), arg_attributes=None, result_attributes=None,
                  scope=None):
     """The StableHLO text of a module whose `main` computes a jaxpr; with `scope`, its name, with source locations.
 
-    Large constants become leading arguments. Returns the text, the list of the constants to pass, and that of the
-    Python functions that the program calls.
+    For several platforms, `main` has one more first argument: the position among them of that on which it runs. Large
+    constants become leading arguments. Returns the text, the list of the constants to pass, and that of the Python
+    functions that the program calls.
     """
-    context = LoweringContext(platform, scope)
+    context = LoweringContext(platforms[0], scope)
     jaxpr = closed.jaxpr
     large, small = [], []
     for var, value in zip(jaxpr.constvars, closed.consts):
@@ -431,6 +519,9 @@ def lower_module(ClosedJaxpr closed, str name, *, platform="cpu", arg_attributes
         closed = ClosedJaxpr(jaxpr, [c for _, c in small])
         if arg_attributes is not None:
             arg_attributes = [""] * len(large) + list(arg_attributes)
-    main = context.function(closed, "main", "public", arg_attributes, result_attributes)
+    if len(platforms) == 1:
+        main = context.function(closed, "main", "public", arg_attributes, result_attributes)
+    else:
+        main = context.function_by_platform(closed, tuple(platforms), arg_attributes, result_attributes)
     text = f"module @{name} {{\n{main}{''.join(context.functions)}}}\n"
     return text, [value for _, value in large], context.callbacks

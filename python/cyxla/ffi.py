@@ -14,7 +14,7 @@ from cyxla._engine.array import Array, asarray
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import Primitive
 from cyxla._runtime import ffi as _runtime
-from cyxla._transform.effects import Effect
+from cyxla._transform.effects import Effect, lowerable_effects
 from cyxla._transform.jaxprs import move_batch_axis
 
 _METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized")
@@ -135,6 +135,7 @@ class FfiEffect(Effect):
     """The effect of calls that must be made though nobody uses their results."""
 
 
+lowerable_effects.add_type(FfiEffect)
 _EFFECT = frozenset({FfiEffect()})
 
 

@@ -12,6 +12,11 @@ cdef class Var:
     def __repr__(self):
         return f"Var({self.aval.str_short()})"
 
+    def pretty_print(self, context, *, print_dtype=True):
+        """The variable as it is printed, by its name in `context.var_names`, with its type or without."""
+        name = context.var_names[self]
+        return f"{name}:{self.aval.str_short(True)}" if print_dtype else name
+
 
 @cython.final
 @cython.no_gc
@@ -25,6 +30,15 @@ cdef class Literal:
 
     def __repr__(self):
         return f"{self.val}:{self.aval.str_short()}"
+
+    @property
+    def hash(self):
+        """The hash of the value where it is a scalar, otherwise None."""
+        return None if (<Array>self.val).aval.ndim else hash(self.val.item())
+
+    def pretty_print(self, context, *, print_dtype=True):
+        """The constant as it is printed, with its type or without."""
+        return f"{self.val}:{self.aval.str_short(True)}" if print_dtype else str(self.val)
 
 
 @cython.final

@@ -8,7 +8,7 @@ EXAMPLES: list[Example] = []
 
 # Equations that only derivatives of other primitives contain; a generator with hidden state, which gives no value to
 # compare; collectives, which vmap replaces by others (see test_parallel.py); and foreign calls (see test_ffi.py).
-INTERNAL = {"custom_lin", "ffi_call", "known_result", "rng_uniform"} | {
+INTERNAL = {"custom_lin", "ffi_call", "computed_again", "known_result", "rng_uniform"} | {
     "all_gather", "all_to_all", "axis_index", "pbroadcast", "pmax", "pmin", "ppermute", "psum", "reduce_scatter",
 }  # fmt: skip
 

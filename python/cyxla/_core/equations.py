@@ -53,6 +53,12 @@ class SourceInfo(NamedTuple):
     traceback: Any
     name_stack: NameStack
 
+    def replace(self, *, traceback: Any = None, name_stack: NameStack | None = None) -> SourceInfo:
+        """The source with another place or other names; what is None stays as it is."""
+        return SourceInfo(
+            self.traceback if traceback is None else traceback, self.name_stack if name_stack is None else name_stack
+        )
+
     @classmethod
     def of(cls, source: Any, path: str | None) -> SourceInfo:
         """From what an equation keeps."""

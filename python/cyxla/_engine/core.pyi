@@ -13,6 +13,11 @@ ACCEPTS: dict[str, int]
 
 class Primitive:
     call_primitive: bool
+    ref_primitive: bool
+    ref_allocating: bool
+    skip_canonicalization: bool
+    @property
+    def is_effectful(self) -> Callable[[dict[str, Any]], bool] | None: ...
     multiple_results: bool
     linear: bool
     differentiable: bool
@@ -144,12 +149,16 @@ class UndefinedPrimal:
 @final
 class Var:
     def __init__(self, aval: ShapedArray) -> None: ...
+    def pretty_print(self, context: Any, *, print_dtype: bool = True) -> str: ...
     @property
     def aval(self) -> ShapedArray: ...
 
 @final
 class Literal:
     def __init__(self, val: Any, aval: ShapedArray | None = None) -> None: ...
+    @property
+    def hash(self) -> int | None: ...
+    def pretty_print(self, context: Any, *, print_dtype: bool = True) -> str: ...
     @property
     def val(self) -> Array: ...
     @property

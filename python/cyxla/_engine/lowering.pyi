@@ -2,12 +2,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, final, overload
 
 from cyxla._engine.aval import ShapedArray
-from cyxla._engine.core import ClosedJaxpr
+from cyxla._engine.core import ClosedJaxpr, Primitive
+
+class RulesByPlatform:
+    primitive: Primitive
+    rules: dict[str | None, Any]
+    def __init__(self, primitive: Primitive, default: Any) -> None: ...
+    def rule(self, platform: str) -> Any: ...
+    def __call__(self, ctx: LoweringContext, *names: str, **params: Any) -> Any: ...
 
 @final
 class LoweringContext:
     avals_in: tuple[ShapedArray, ...]
     avals_out: tuple[ShapedArray, ...]
+    overrides: dict[Primitive, Any]
     callbacks: list[Callable[..., Any]]
     token: str | None
     def __init__(self, platform: str = "cpu", scope: str | None = None) -> None: ...
@@ -65,6 +73,13 @@ class LoweringContext:
         arg_attributes: Sequence[str] | None = None,
         result_attributes: Sequence[str] | None = None,
     ) -> str: ...
+    def function_by_platform(
+        self,
+        closed: ClosedJaxpr,
+        platforms: tuple[str, ...],
+        arg_attributes: Sequence[str] | None = None,
+        result_attributes: Sequence[str] | None = None,
+    ) -> str: ...
 
 def trace_table() -> dict[Any, Any]: ...
 
@@ -75,7 +90,7 @@ def lower_module(
     closed: ClosedJaxpr,
     name: str,
     *,
-    platform: str = "cpu",
+    platforms: Sequence[str] = ("cpu",),
     arg_attributes: Sequence[str] | None = None,
     result_attributes: Sequence[str] | None = None,
     scope: str | None = None,

@@ -199,6 +199,11 @@ def public_platform(client):
     return "gpu" if name in ("cuda", "rocm") else name
 
 
+def lowering_platform(device=None):
+    """The platform of a device (None: the default one), as programs are lowered for: cpu, cuda, rocm, tpu..."""
+    return (device if device is not None else default_device()).client.platform
+
+
 def process_index(backend=None):
     """The index of this process among those that compute together."""
     return get_client(backend).process_index()

@@ -18,6 +18,10 @@ USES_OF_A_CONTEXT = 500
 _shared = threading.local()
 
 
+# Values and types of operations in nested tuples and lists.
+ir_tree_registry = xla.jaxlib.pytree.PyTreeRegistry(enable_none=False, enable_dict=False)
+
+
 def make_context():
     """A new MLIR context that knows the dialects of jaxlib."""
     context = ir.Context()
@@ -52,6 +56,17 @@ def bytecode(module):
     out = io.BytesIO()
     module.operation.write_bytecode(out)
     return out.getvalue()
+
+
+def parse(text, context):
+    """A module, from its text."""
+    return ir.Module.parse(text, context)
+
+
+def name_arguments(function, names):
+    """Gives the arguments of a function locations that are names."""
+    for argument, name in zip(function.entry_block.arguments, names):
+        argument.set_location(ir.Location.name(name, context=function.context))
 
 
 def functions(module):

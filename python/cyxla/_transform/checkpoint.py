@@ -14,7 +14,7 @@ from cyxla._engine.dtypes import float0
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform.arguments import DebugInfo, argument_path, function_name
-from cyxla._transform.checkpoint_policies import split_by_policy
+from cyxla._transform.checkpoint_policies import has_rules, nothing_saveable, rules_key, split_by_policy
 from cyxla._transform.jaxprs import (
     batch_arguments,
     batch_jaxpr,
@@ -70,11 +70,14 @@ class _Split(NamedTuple):
 
 
 def _split(jaxpr, policy, nonzeros):
-    key = ("remat", policy, nonzeros)
+    key = ("remat", policy, nonzeros, rules_key())
     found = jaxpr.derived.get(key)
     if found is not None:
         return found
-    forward, again, n_kept = (jaxpr, jaxpr, 0) if policy is None else split_by_policy(jaxpr, policy)
+    if policy is None and not has_rules(jaxpr):
+        forward, again, n_kept = jaxpr, jaxpr, 0
+    else:
+        forward, again, n_kept = split_by_policy(jaxpr, policy or nothing_saveable)
     split = linearize_jaxpr(again, nonzeros + (False,) * n_kept)
     n_args, n = len(jaxpr.in_avals), len(again.in_avals)
 

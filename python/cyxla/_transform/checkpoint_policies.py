@@ -229,7 +229,99 @@ known_p = Primitive(
 )
 
 
+# -- an equation that computes values of another one, by which these are not differentiated
+
+again_p = Primitive(
+    "computed_again",
+    abstract=lambda *avals, jaxpr: jaxpr.out_avals,
+    impl=lambda *args, jaxpr: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, args),
+    jvp=lambda primals, tangents, *, jaxpr: _without_tangents(again_p.bind(*primals, jaxpr=jaxpr)),
+    batch=lambda axis, args, dims, *, jaxpr: _again_batch(axis, args, dims, jaxpr),
+    batch_needs_axis=True,
+    lower=lambda ctx, *names, jaxpr: ctx.inline(jaxpr, names),
+    multiple_results=True,
+    effects=lambda *, jaxpr: jaxpr.effects,
+)
+
+
+def _without_tangents(outs):
+    return outs, [Zero(x.aval) for x in outs]
+
+
+def _again_batch(axis, args, dims, jaxpr):
+    args, batched = batch_arguments(args, dims)
+    closed, out_batched = batch_jaxpr(jaxpr, axis, batched)
+    return again_p.bind(*args, jaxpr=closed), [0 if b else None for b in out_batched]
+
+
 # -- splitting a program
+
+# What users say of their primitives: (saveable, unknown_in, instantiated_in, eqn) -> (the equation of the forward pass,
+# that of the backward pass, which results the former does not know, which the latter has, variables that the former
+# hands to the latter). `saveable` is the policy.
+partial_eval_rules: dict = {}
+
+
+def has_rules(closed):
+    """Whether a program has equations for which a user has registered a rule."""
+    if not partial_eval_rules:
+        return False
+    return any(
+        eqn.primitive in partial_eval_rules or (eqn.primitive.name == "jit" and has_rules(eqn.params["jaxpr"]))
+        for eqn in closed.jaxpr.eqns
+    )
+
+
+def rules_key():
+    """What the split of a program depends on besides the policy."""
+    return tuple(partial_eval_rules.items())
+
+
+def _alone(eqn):
+    """A program of one equation."""
+    invars = [Var(a.aval) for a in eqn.invars]
+    outvars = [Var(v.aval) for v in eqn.outvars]
+    return ClosedJaxpr(Jaxpr([], invars, outvars, [eqn.replace(invars=invars, outvars=outvars)]), [])
+
+
+def _known_equation(eqn, values):
+    """The equation, whose results have the given values."""
+    params = {"jaxpr": _alone(eqn), "num_results": len(values)}
+    return Eqn(known_p, eqn.invars + values, eqn.outvars, params)
+
+
+def _split_by_rule(eqn, policy):
+    """An equation of the forward pass, those of the backward pass, and the values kept with their variables in it."""
+    n = len(eqn.invars)
+    known, staged, unknown_out, inst_out, residuals = partial_eval_rules[eqn.primitive](
+        policy, (False,) * n, (True,) * n, eqn
+    )
+    unknown_out, inst_out = list(unknown_out), list(inst_out)
+    if known is None or any(unknown_out) or not set(eqn.outvars) <= set(known.outvars):
+        raise ValueError(
+            f"the rule of {eqn.primitive} in partial_eval_jaxpr_custom_rules leaves results unknown, though all "
+            "operands are known in the forward pass: its first equation has to compute all results"
+        )
+    if staged is eqn and all(inst_out):
+        return known, [eqn], []
+    available = set(eqn.invars)
+    kept = [(v, Var(v.aval)) for v in residuals if type(v) is Var and v not in available]
+    values, equations = list(eqn.outvars), []
+    if staged is not None:
+        renamed = dict(kept)
+        # The results have their derivatives from the equation that there was, so these have other variables.
+        values = [Var(v.aval) for v in staged.outvars]
+        fresh = dict(zip(staged.outvars, values))
+        operands = [renamed.get(v, v) if type(v) is Var else v for v in staged.invars]
+        equations.append(Eqn(again_p, operands, values, {"jaxpr": _alone(staged)}))
+        values = [fresh[v] if inst else None for v, inst in zip(eqn.outvars, inst_out)]
+    else:
+        values = [None] * len(eqn.outvars)
+    for i, v in enumerate(eqn.outvars):
+        if values[i] is None:
+            values[i] = Var(v.aval)
+            kept.append((v, values[i]))
+    return known, [*equations, _known_equation(eqn, values)], kept
 
 
 def _with_calls_written_out(closed):
@@ -253,14 +345,21 @@ def split_by_policy(closed, policy):
 
     Returns them and the number of values kept.
     """
-    key = ("policy", policy)
+    key = ("policy", policy, rules_key())
     found = closed.derived.get(key)
     if found is not None:
         return found
     written_out = _with_calls_written_out(closed)
     jaxpr = written_out.jaxpr
-    kept, recompute = [], []
+    kept, forward_eqns, recompute = [], [], []
     for eqn in jaxpr.eqns:
+        if eqn.primitive in partial_eval_rules:
+            known, equations, values = _split_by_rule(eqn, policy)
+            forward_eqns.append(known)
+            recompute += equations
+            kept += values
+            continue
+        forward_eqns.append(eqn)
         avals = [a.aval for a in eqn.invars]
         answer = policy(eqn.primitive, *avals, **eqn.params)
         # What is done to a reference is done again, to another one.
@@ -268,14 +367,10 @@ def split_by_policy(closed, policy):
         if on_reference or (not answer and not isinstance(answer, Offloadable)):
             recompute.append(eqn)
             continue
-        invars = [Var(a) for a in avals]
-        outvars = [Var(v.aval) for v in eqn.outvars]
-        alone = ClosedJaxpr(Jaxpr([], invars, outvars, [eqn.replace(invars=invars, outvars=outvars)]), [])
         given = [Var(v.aval) for v in eqn.outvars]
-        params = {"jaxpr": alone, "num_results": len(given)}
-        recompute.append(Eqn(known_p, eqn.invars + given, eqn.outvars, params))
+        recompute.append(_known_equation(eqn, given))
         kept += zip(eqn.outvars, given)
-    forward = Jaxpr(jaxpr.constvars, jaxpr.invars, jaxpr.outvars + [v for v, _ in kept], jaxpr.eqns)
+    forward = Jaxpr(jaxpr.constvars, jaxpr.invars, jaxpr.outvars + [v for v, _ in kept], forward_eqns)
     again = Jaxpr(jaxpr.constvars, jaxpr.invars + [v for _, v in kept], jaxpr.outvars, recompute)
     consts = written_out.consts
     found = ClosedJaxpr(forward, consts), ClosedJaxpr(again, consts), len(kept)

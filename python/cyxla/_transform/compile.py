@@ -10,7 +10,7 @@ from cyxla._engine.dtypes import float0
 from cyxla._engine.lowering import lower_module
 from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform import records
-from cyxla._transform.effects import is_ordered
+from cyxla._transform.effects import check_lowerable, is_ordered
 
 logger = logging.getLogger("cyxla")
 
@@ -44,13 +44,16 @@ class Program:
         "text",
     )
 
-    def __init__(self, closed, name, *, donated=(), keep_unused=False, platform="cpu", record=None):
-        """`record` is where it is noted what the program costs."""
+    def __init__(self, closed, name, *, donated=(), keep_unused=False, device=None, platforms=None, record=None):
+        """A program for `platforms`, by default that of the device (None: of the default device).
+
+        `record` is where it is noted what the program costs.
+        """
+        from cyxla._runtime import backend
+
         start = time.perf_counter()
+        closed = ready_to_lower(closed, name)
         jaxpr = closed.jaxpr
-        if jaxpr.effects and _has_references is not None and _has_references(jaxpr.effects):
-            closed = _without_references(closed)
-            jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
         self.kept = None if all(used) else tuple(i for i, u in enumerate(used) if u)
         live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}
@@ -65,7 +68,7 @@ class Program:
         # That an equation refers to a named axis, for one, is nothing that happens when the program runs.
         self.effects = [effect for effect in jaxpr.effects if getattr(effect, "observable", False)]
         self._closed = ClosedJaxpr(jaxpr, [c for _, c in pairs])
-        self._options = {"platform": platform, "arg_attributes": attributes}
+        self._options = {"platforms": platforms or (backend.lowering_platform(device),), "arg_attributes": attributes}
         self.text, self.constants, self.callbacks = lower_module(
             self._closed, f"jit_{module_name(name)}", **self._options
         )
@@ -74,6 +77,11 @@ class Program:
         if record is not None:
             record.lower_s += seconds
         log_compile("Lowered %s to StableHLO in %.6f s", name, seconds)
+
+    @property
+    def platforms(self):
+        """The platforms that the program is for."""
+        return self._options["platforms"]
 
     def located_text(self):
         """The StableHLO text in which operations say which call, in which file and line, they come from."""
@@ -90,6 +98,11 @@ class Program:
         """
         from cyxla._runtime import backend, callbacks, compiler, execute, native
 
+        if len(self.platforms) > 1:
+            raise ValueError(
+                f"{self.name} was lowered for the platforms {', '.join(self.platforms)}, of which one is chosen where "
+                "the program is loaded: lower it for one of them to compile it here"
+            )
         start = time.perf_counter()
         if run_natively is None:
             run_natively = config.cyxla_native
@@ -129,6 +142,15 @@ class Program:
             executable.tally = self.record.tally
             self.record.compiled(seconds, executable.execution_path)
         return executable
+
+
+def ready_to_lower(closed, name):
+    """The program without the references that it makes; ValueError where it has effects that cannot be lowered."""
+    if closed.jaxpr.effects:
+        if _has_references is not None and _has_references(closed.jaxpr.effects):
+            closed = _without_references(closed)
+        check_lowerable(closed.jaxpr.effects, name)
+    return closed
 
 
 def log_compile(message, *args):
@@ -179,7 +201,7 @@ def compile_closed(closed, name, device, **options):
     small = options.pop("small", None)
     committed = options.pop("committed", device is not None)
     compiler_options = options.pop("compiler_options", None)
-    program = Program(closed, name, record=records.operation(closed.jaxpr, device), **options)
+    program = Program(closed, name, device=device, record=records.operation(closed.jaxpr, device), **options)
     return program.compile(device, committed=committed, small=small, compiler_options=compiler_options)
 
 

@@ -39,7 +39,7 @@ def _impl(*args, jaxpr, name, **params):
     executable = jaxpr.derived.get(key)
     if executable is None:
         record = records.program("jit", jaxpr, tuple(jaxpr.in_avals), {}, device, name=name)
-        executable = Program(jaxpr, name, record=record).compile(device, committed=device is not None)
+        executable = Program(jaxpr, name, device=device, record=record).compile(device, committed=device is not None)
         jaxpr.derived[key] = executable
     else:
         executable.tally.hits += 1
@@ -296,17 +296,25 @@ class JitSpec:
 
     def compile(self, entry, device):
         """The executable of an entry, for arguments on a device (None: the default)."""
-        return self.program(entry).compile(
-            self.device if self.device is not None else device,
+        device = self.device if self.device is not None else device
+        return self.program(entry, device).compile(
+            device,
             compiler_options=self.compiler_options,
-            committed=(self.device or device) is not None,
+            committed=device is not None,
         )
 
-    def program(self, entry):
+    def program(self, entry, device=None, platforms=None):
+        """The lowered program of an entry, for a device (None: the default) or for platforms."""
+        options = {"device": device if self.device is None else self.device, "platforms": platforms}
         if entry.references is not None:
-            return entry.references.lower(self, entry)
+            return entry.references.lower(self, entry, **options)
         return Program(
-            entry.closed, self.name, donated=entry.donated, keep_unused=self.keep_unused, record=entry.record
+            entry.closed,
+            self.name,
+            donated=entry.donated,
+            keep_unused=self.keep_unused,
+            record=entry.record,
+            **options,
         )
 
     def bind(self, primitive, args, jaxpr, name, n_consts):

@@ -113,7 +113,7 @@ def precompile(programs, *, threads=None):
                 continue
             chosen = spec.device if spec.device is not None else device
             target = chosen if chosen is not None else backend.default_device()
-            job = _Job(name, spec.program(entry), target, chosen is not None, spec.compiler_options)
+            job = _Job(name, spec.program(entry, target), target, chosen is not None, spec.compiler_options)
         except Exception as error:
             errors.append(_named(error, name))
             continue

@@ -93,16 +93,16 @@ class JitReferences:
         device = spec.device or next((x.device for x in (*self.program.references, *leaves) if x.committed), None)
         executable = self.executables.get(device)
         if executable is None:
-            executable = self.executables[device] = self.lower(spec, entry).compile(
+            executable = self.executables[device] = self.lower(spec, entry, device=device).compile(
                 device, compiler_options=spec.compiler_options, committed=device is not None
             )
         return self.run(executable, leaves)
 
-    def lower(self, spec, entry):
+    def lower(self, spec, entry, **options):
         """The lowered program, on the contents of references."""
         if self.program is None:
             self.program = _program(entry.closed)
-        return self.program.program(spec.name, entry.donated or (), spec.keep_unused, entry.record)
+        return self.program.program(spec.name, entry.donated or (), spec.keep_unused, entry.record, **options)
 
     def run(self, executable, leaves):
         """The flat results of the compiled program."""

@@ -95,8 +95,28 @@ class Traced(Stage):
         return self._spec.name
 
     def lower(self, *, lowering_platforms=None, _private_parameters=None):
-        """Lowers to StableHLO."""
-        return Lowered(self, self._spec.program(self._entry))
+        """Lowers to StableHLO, for the platform that the function runs on or for others, such as `("tpu",)`.
+
+        A program for several platforms takes one more argument, ahead of all: the position in `lowering_platforms` of
+        the platform that it runs on. It can be looked at, but not compiled here. Raises NotImplementedError where an
+        operation has no lowering rule for one of the platforms.
+        """
+        return Lowered(self, self._spec.program(self._entry, platforms=_checked_platforms(lowering_platforms)))
+
+
+def _checked_platforms(platforms):
+    """A tuple of platforms, None for none."""
+    if platforms is None:
+        return None
+    if isinstance(platforms, str) or not all(isinstance(name, str) for name in platforms):
+        raise TypeError(
+            "lower: lowering_platforms is a tuple of names of platforms, such as ('cpu', 'tpu'); "
+            f"got {platforms!r:.200}"
+        )
+    from cyxla._runtime import backend
+
+    # Programs differ by maker: "gpu" is the one that is present.
+    return tuple(backend.get_client(name).platform if name == "gpu" else name for name in platforms) or None
 
 
 class Lowered(Stage):

@@ -22,7 +22,7 @@ from cyxla._engine.boundary import api_boundary
 from cyxla._engine.core import Primitive, Tracer, get_trace
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import function_name
-from cyxla._transform.effects import Effect, only
+from cyxla._transform.effects import Effect, lowerable_effects, only
 from cyxla._transform.jaxprs import batch_arguments
 from cyxla._transform.remembered import remembered
 from cyxla._transform.tracing import trace_lifted
@@ -174,6 +174,9 @@ class CheckEffect(Effect):
     """A check is made. Nothing of it is left to happen when the program runs."""
 
     observable = False
+
+
+lowerable_effects.add_type(CheckEffect)
 
 
 def _raise(pred, code, *payload, metadata, debug):

@@ -26,6 +26,9 @@ class _DefinedImpl(PRNGImpl):
     def __repr__(self):
         return f"PRNGSpec({self.name!r})"
 
+    def __str__(self):
+        return self.tag
+
     def __reduce__(self):
         raise TypeError(f"cannot pickle the generator {self.name!r}: another process could not find it")
 

@@ -48,19 +48,23 @@ class extend_name_stack(ContextDecorator):
         self.name = name
 
     def __enter__(self):
-        self._scope = named_scope(self.name)
+        self.prev = SourceInfo(None, current_name_stack())
+        self._scope = named_scope(self._mark())
         self._scope.__enter__()
         return current_name_stack()
 
     def __exit__(self, *exc):
         return self._scope.__exit__(*exc)
 
+    def _mark(self):
+        return self.name
+
 
 class transform_name_stack(extend_name_stack):
     """Context manager: marks operations with the name of a transformation."""
 
-    def __init__(self, name):
-        super().__init__(f"{name}()")
+    def _mark(self):
+        return f"{self.name}()"
 
 
 class set_name_stack(ContextDecorator):
@@ -70,6 +74,7 @@ class set_name_stack(ContextDecorator):
         self.name_stack = name_stack
 
     def __enter__(self):
+        self.prev = SourceInfo(None, current_name_stack())
         self._previous = set_scope(str(self.name_stack) or None)
 
     def __exit__(self, *exc):
@@ -90,6 +95,7 @@ class user_context(ContextDecorator):
         self.traceback, self.name_stack = traceback, name_stack
 
     def __enter__(self):
+        self.prev = SourceInfo(None, current_name_stack())
         self._names = None if self.name_stack is None else set_name_stack(self.name_stack)
         if self._names is not None:
             self._names.__enter__()

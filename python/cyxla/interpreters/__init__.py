@@ -2,7 +2,7 @@
 
 import importlib
 
-_MODULES = ("ad", "batching", "mlir", "partial_eval", "xla")
+_MODULES = ("ad", "batching", "mlir", "partial_eval", "pxla", "xla")
 
 
 def __getattr__(name):

@@ -11,10 +11,11 @@ text, and takes the function's.
 """
 
 import collections
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +23,23 @@ from cyxla._core.equations import NameStack
 from cyxla._engine.array import Array, asarray, is_arraylike, typeof
 from cyxla._engine.aval import ShapedArray
 from cyxla._engine.core import ClosedJaxpr, Jaxpr
-from cyxla._engine.lowering import LoweringContext
+from cyxla._engine.lowering import LoweringContext, RulesByPlatform
 from cyxla._engine.staging import trace_flat
 from cyxla._runtime import mlir as _mlir
 from cyxla._transform.callbacks import io_callback, pure_callback
+from cyxla._transform.effects import lowerable_effects as _lowerable_effects
 from cyxla._transform.lower import lower_fun as _text_lower_fun
 from cyxla._transform.shapes import ShapeDtypeStruct
+from cyxla.interpreters._modules import LoweringResult as LoweringResult
+from cyxla.interpreters._modules import ShapePolyLoweringState as ShapePolyLoweringState
+from cyxla.interpreters._modules import lower_jaxpr_to_module as lower_jaxpr_to_module
 from cyxla.interpreters._tables import checked_primitive
 
+# Kinds of channels between programs and devices, as operations of StableHLO number them.
+DEVICE_TO_DEVICE_TYPE, SEND_TO_HOST_TYPE, RECV_FROM_HOST_TYPE = 1, 2, 3
+
+lowerable_effects = _lowerable_effects
+ir_tree_registry = _mlir.ir_tree_registry
 ir, func, hlo, chlo = _mlir.ir, _mlir.func, _mlir.stablehlo, _mlir.chlo
 Value = ir.Value
 Token = ir.Value
@@ -96,24 +106,35 @@ class ModuleContext:
     backend: Any = None
     axis_context: Any = None
     keepalives: list = field(default_factory=list)
-    channel_iterator: Any = None
+    channel_iterator: Any = field(default_factory=lambda: itertools.count(1))
     host_callbacks: list = field(default_factory=list)
     lowering_parameters: LoweringParameters = LoweringParameters()
     context: Any = None
     module: Any = None
     ip: Any = None
     symbol_table: Any = None
+    lowering_cache: dict = field(default_factory=dict)
     cached_primitive_lowerings: dict = field(default_factory=dict)
+    shape_poly_state: Any = field(default_factory=lambda: ShapePolyLoweringState((), None))
+    all_default_mem_kind: bool = True
 
     def replace(self, **changes):
         """A copy with other fields."""
         return replace(self, **changes)
 
-    def get_backend(self):
+    def get_backend(self, optional=False):
         """The client of the platform that the module is for."""
         from cyxla._runtime import backend
 
         return self.backend or backend.get_client(self.platforms[0])
+
+    def new_channel(self):
+        """A number for a channel that no other operation of the module has."""
+        return next(self.channel_iterator)
+
+    def add_host_callback(self, host_callback):
+        """Adds a Python function that operations of the module call by its position in `host_callbacks`."""
+        self.host_callbacks.append(host_callback)
 
     def add_keepalive(self, keepalive):
         """Keeps an object alive as long as programs with this module."""
@@ -484,15 +505,6 @@ def lower_fun(fun, multiple_results=True):
     return _LowerFun(fun, multiple_results)
 
 
-class LoweringResult(NamedTuple):
-    """A lowered module and what must live as long as its programs."""
-
-    module: Any
-    keepalive: Any
-    host_callbacks: list
-    shape_poly_state: Any
-
-
 def _build(primitive, rule, platform, avals_in, avals_out, params, name_of, callbacks):
     """Runs a rule in a module of its own; returns the texts of its functions and the name of the main one."""
     with _mlir.shared_context() as context, ir.Location.unknown(context):
@@ -534,7 +546,7 @@ def _checked_results(primitive, results, avals_out):
     return results
 
 
-def _as_text_rule(primitive, rule):
+def text_rule(primitive, rule):
     """A rule for Cyxla's own lowering that calls what a rule for MLIR built, once per signature and module."""
     if isinstance(rule, _LowerFun):
         return rule.as_text
@@ -560,44 +572,21 @@ def _as_text_rule(primitive, rule):
     return lower
 
 
-class _ByPlatform:
-    """The lowering of a primitive whose rule depends on the platform; `rules[None]` is that of all others."""
-
-    def __init__(self, primitive, default):
-        self.primitive = primitive
-        self.rules = {None: default}
-
-    def __call__(self, ctx, *names, **params):
-        rule = self.rules.get(ctx.platform)
-        if rule is None and ctx.platform in ("cuda", "rocm"):
-            rule = self.rules.get("gpu")
-        if rule is None:
-            rule = self.rules[None]
-        if rule is None:
-            raise NotImplementedError(
-                f"{self.primitive} has no lowering rule for the platform {ctx.platform}; it has some for "
-                f"{', '.join(str(p) for p in self.rules if p)}"
-            )
-        return rule(ctx, *names, **params)
-
-
 def register_lowering(prim, rule, platform=None, inline=True, cacheable=True):
     """Sets how a primitive is lowered, on one platform (`"cpu"`, `"gpu"`, `"cuda"`...) or on all without a rule.
 
     `rule(ctx, *operands, **params)` returns a sequence of MLIR values, or is made by `lower_fun`.
     """
     checked_primitive(prim)
-    lower = _as_text_rule(prim, rule)
-    if isinstance(prim.lower, _ByPlatform):
+    lower = text_rule(prim, rule)
+    if isinstance(prim.lower, RulesByPlatform):
         prim.lower.rules[platform] = lower
     elif platform is None:
         prim.lower = lower
     else:
-        previous = prim.lower
-        if isinstance(previous, str):
-            raise ValueError(f"the lowering of {prim} is built in; it can be replaced on all platforms together only")
-        prim.lower = _ByPlatform(prim, previous)
-        prim.lower.rules[platform] = lower
+        by_platform = RulesByPlatform(prim, prim.lower)
+        by_platform.rules[platform] = lower
+        prim.lower = by_platform
     # A kernel of the engine would not know of the rule.
     prim.host = False
     prim.forget_programs()

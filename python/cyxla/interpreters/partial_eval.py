@@ -7,6 +7,12 @@ from cyxla._engine.core import ClosedJaxpr, Jaxpr, Literal, Var
 from cyxla._engine.staging import StagingTracer as DynamicJaxprTracer
 from cyxla._engine.staging import dce_jaxpr as _dce_jaxpr
 from cyxla._engine.staging import trace_flat, trace_unknown
+from cyxla._transform.checkpoint_policies import partial_eval_rules
+
+# Primitive -> rule (saveable, unknown_in, instantiated_in, eqn) -> (the equation of the forward pass, that of the
+# backward pass or None, which results the first does not know, which the second has, what the first hands on).
+# `checkpoint` asks it what to keep of an equation; `saveable` is its policy.
+partial_eval_jaxpr_custom_rules = partial_eval_rules
 
 JaxprTracer = DynamicJaxprTracer
 

@@ -28,7 +28,7 @@ def _convert_abstract(x, new_dtype, weak_type, sharding=None):
     code = dtype_code(new_dtype)
     out = shaped_array(x.shape, code, weak_type)
     if code != x.code and "e" in (kind_of(x), kind_of(out)):
-        raise TypeError(
+        raise ValueError(
             f"convert_element_type: {x.dtype} cannot be converted to {new_dtype}; keys are taken apart by "
             "jax.random.key_data"
         )

@@ -86,6 +86,8 @@ def view(self, dtype=None, type=None):
     own = self.dtype
     if target == own:
         return self
+    if kind(own) == "k" or kind(target) == "k":
+        raise NotImplementedError(f"view: {own} cannot be viewed as {target}; keys are taken apart by random.key_data")
     if self.ndim == 0 and target.itemsize != own.itemsize:
         raise ValueError(f"view: a scalar of dtype {own} cannot be viewed as {target}, whose size differs")
     byte = np.dtype(np.uint8)

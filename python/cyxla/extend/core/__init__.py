@@ -83,6 +83,10 @@ class DropVar:
     def __repr__(self):
         return "_"
 
+    def pretty_print(self, context, *, print_dtype=True):
+        """As it is printed."""
+        return "_"
+
 
 class DebugInfo(NamedTuple):
     """What messages say of a traced function: `func_src_info` is `"name at file:line"`, the names may be None.

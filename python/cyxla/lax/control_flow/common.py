@@ -63,7 +63,9 @@ def eager_impl(get_primitive, owner):
             outvars = [Var(a) for a in out]
             program = ClosedJaxpr(Jaxpr([], invars, outvars, [Eqn(primitive, invars, outvars, params)]), [])
             record = records.program(primitive.name, owner(params), avals, params, device)
-            executable = Program(program, primitive.name, record=record).compile(device, committed=device is not None)
+            executable = Program(program, primitive.name, device=device, record=record).compile(
+                device, committed=device is not None
+            )
             derived[key] = executable
         else:
             executable.tally.hits += 1

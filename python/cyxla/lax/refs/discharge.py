@@ -409,11 +409,16 @@ class ReferenceProgram:
         self.pure = pure.replace(jaxpr=pure.jaxpr.replace(outvars=outvars))
         self.is_reference = which
 
-    def program(self, name, donated=(), keep_unused=False, record=None):
+    def program(self, name, donated=(), keep_unused=False, record=None, **options):
         first = len(self.references)
         given = {first + i for i in donated if not self.is_reference[first + i]}
         return compilation.Program(
-            self.pure, name, donated=frozenset(given | set(self.written)), keep_unused=keep_unused, record=record
+            self.pure,
+            name,
+            donated=frozenset(given | set(self.written)),
+            keep_unused=keep_unused,
+            record=record,
+            **options,
         )
 
 
@@ -437,7 +442,7 @@ def _evaluate_eagerly(primitive, args, params):
         outvars = [Var(aval) for aval in primitive.abstract(*[x.aval for x in args], **params)]
         eqn = Eqn(primitive, [invars[i] for i in positions], outvars, params)
         program = ReferenceProgram(ClosedJaxpr(Jaxpr([], invars, outvars, [eqn]), []))
-        executable = program.program(primitive.name).compile(device, committed=device is not None)
+        executable = program.program(primitive.name, device=device).compile(device, committed=device is not None)
         found = owner.derived[key] = executable, program.written
     return call_with_references(found[0], operands, found[1])
 

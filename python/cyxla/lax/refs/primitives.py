@@ -14,7 +14,7 @@ from cyxla._engine.batching import batch_flat
 from cyxla._engine.core import Primitive, Zero, aval_to_tangent
 from cyxla._engine.dtypes import float0
 from cyxla._engine.staging import stage_here
-from cyxla._transform.effects import Effect
+from cyxla._transform.effects import Effect, lowerable_effects
 from cyxla._transform.jaxprs import move_batch_axis
 from cyxla.lax.convert import convert_element_type_p
 from cyxla.lax.refs import indexing
@@ -27,6 +27,9 @@ class ReferenceEffect(Effect):
     observable = False
     of_references = True
     mutates = False
+
+
+lowerable_effects.add_type(ReferenceEffect)
 
 
 class ReadEffect(ReferenceEffect):

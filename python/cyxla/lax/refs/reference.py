@@ -66,6 +66,10 @@ class Ref(MutableArray, metaclass=_RefType):
         """Writes a value where the index points at; `ref[idx] = value`."""
         swap(self, idx, value, "set of a reference")
 
+    def swap(self, value, idx=()):
+        """Writes a value where the index points at, and returns what was there."""
+        return swap(self, idx, value, "swap")
+
     def addupdate(self, x, idx=()):
         """Adds a value where the index points at."""
         add(self, idx, x)
@@ -158,6 +162,18 @@ class View:
     def __setitem__(self, index, value):
         swap(self, index, value, "assignment to a reference")
 
+    def get(self, idx=()):
+        """What the index points at, within the view."""
+        return get(self, idx)
+
+    def set(self, value, idx=()):
+        """Writes a value where the index points at, within the view."""
+        swap(self, idx, value, "set of a reference")
+
+    def swap(self, value, idx=()):
+        """Writes a value where the index points at, within the view, and returns what was there."""
+        return swap(self, idx, value, "swap")
+
     def addupdate(self, x, idx=()):
         """Adds a value where the index points at, within the view."""
         add(self, idx, x)
@@ -226,5 +242,5 @@ def add(ref, index, value, api="addupdate"):
     addupdate_p.bind(ref, _checked(ref, levels, arrays, value, api), *arrays, index=levels)
 
 
-install_reference_methods({"get": Ref.get, "set": Ref.set, "addupdate": Ref.addupdate})
+install_reference_methods({"get": Ref.get, "set": Ref.set, "swap": Ref.swap, "addupdate": Ref.addupdate})
 install_operator("setitem", lambda ref, index, value: swap(ref, index, value, "assignment to a reference"))
