@@ -19,7 +19,8 @@ from cyxla._engine.pytree import tree_flatten, tree_structure, tree_unflatten
 from cyxla._engine.staging import trace_flat
 from cyxla._transform import operations
 from cyxla._transform.arguments import function_name
-from cyxla._transform.pullback import VJP, materialize, with_weakness
+from cyxla._transform.jaxprs import with_weakness
+from cyxla._transform.pullback import VJP, materialize
 from cyxla._transform.references import is_reference
 from cyxla._transform.shapes import abstract
 from cyxla.tree_util import Partial, keystr, tree_flatten_with_path

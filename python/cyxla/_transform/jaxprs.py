@@ -5,7 +5,7 @@ Each result is kept with the jaxpr it came from (`ClosedJaxpr.derived`), so it i
 
 from typing import NamedTuple
 
-from cyxla._engine.array import ArrayImpl
+from cyxla._engine.array import ArrayImpl, with_aval
 from cyxla._engine.autodiff import backward_pass, instantiate_zeros, jvp_flat, linearize_flat
 from cyxla._engine.batching import Axis, batch_flat
 from cyxla._engine.core import (
@@ -276,6 +276,13 @@ def move_batch_axis(value, dim, size, to=0):
     order = [i for i in range(value.ndim) if i != dim]
     order.insert(to, dim)
     return lax.transpose(value, tuple(order))
+
+
+def with_weakness(array, weak):
+    """The array, weakly typed or not."""
+    if isinstance(array, ArrayImpl):
+        return with_aval(array, array.aval.update(weak_type=weak))
+    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=weak, sharding=None)
 
 
 def spread(values, present):

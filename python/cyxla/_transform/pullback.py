@@ -5,7 +5,7 @@ So they pass through `jit` and other transformations: the residuals are arrays l
 
 import numpy as np
 
-from cyxla._engine.array import ArrayImpl, asarray, typeof, with_aval
+from cyxla._engine.array import asarray, typeof
 from cyxla._engine.autodiff import instantiate_zeros
 from cyxla._engine.aval import AbstractRef, shaped_array
 from cyxla._engine.boundary import api_boundary
@@ -226,11 +226,4 @@ def materialize(ct, aval):
     return instantiate_zeros(Zero(tangent))
 
 
-def with_weakness(array, weak):
-    """The array, weakly typed or not."""
-    if isinstance(array, ArrayImpl):
-        return with_aval(array, array.aval.update(weak_type=weak))
-    return operations.lax.convert_element_type_p.bind(array, new_dtype=array.dtype, weak_type=weak, sharding=None)
-
-
-__all__ = ["VJP", "DidntWant", "DontWant", "GradRef", "GradValue", "NotNeeded", "materialize", "with_weakness"]
+__all__ = ["VJP", "DidntWant", "DontWant", "GradRef", "GradValue", "NotNeeded", "materialize"]

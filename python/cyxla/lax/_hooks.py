@@ -3,7 +3,7 @@
 from cyxla import lax
 from cyxla._engine import autodiff, batching, staging, ufunc
 from cyxla._transform import operations
-from cyxla._transform.pullback import with_weakness
+from cyxla._transform.jaxprs import with_weakness
 from cyxla.lax._util import like_output, unbroadcast, zeros_of
 from cyxla.lax.binary import add_any_p, mul_p, ne_p
 from cyxla.lax.convert import convert_element_type_p

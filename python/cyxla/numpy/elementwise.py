@@ -11,7 +11,6 @@ from cyxla._engine.array import asarray, typeof
 from cyxla._engine.core import Tracer
 from cyxla._engine.ufunc import UFunc, promote_operands
 from cyxla._transform.custom import custom_jvp
-from cyxla._transform.grad import jvp
 from cyxla.lax._util import check_kind
 
 from . import ufuncs
@@ -456,6 +455,8 @@ _sinc = custom_jvp(_sinc_with_series)
 
 @_sinc.defjvp
 def _sinc_jvp(primals, tangents):
+    from cyxla._transform.grad import jvp
+
     # The slope is worked out here so that reverse mode keeps it, one array, and not what it is made from.
     (x,), (tangent,) = primals, tangents
     value, slope = jvp(_sinc_with_series, (x,), (lax.full_like(x, 1),))
