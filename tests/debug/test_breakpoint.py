@@ -106,13 +106,10 @@ def test_all_frames():
     assert "_transform" in session(["bt", "c"], lambda: cyxla.jit(program)(1.0))[0]
 
 
-def test_end_of_input_goes_on():
-    assert session([], lambda: cyxla.jit(outer)(1.0)) == ["", ""]
-
-
-def test_quit():
+@pytest.mark.parametrize("commands", [["q"], ["p x"], []])
+def test_quit_and_end_of_input(commands):
     with pytest.raises(SystemExit):
-        session(["q"], lambda: outer(np.float32(1)))
+        session(commands, lambda: outer(np.float32(1)))
 
 
 def test_token_and_options():

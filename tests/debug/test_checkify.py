@@ -302,3 +302,106 @@ def test_programs_are_compiled_once():
     for i in range(3):
         assert (checked(X + i)[0].get() is None) == (i > 0)
     assert len(traces) == 1
+
+
+def test_updates_with_a_function_of_two_elements_are_checked():
+    def f(lib, x, i):
+        return x.at[i].add(2.0), x.at[i].multiply(x[0]), lib.lax.reduce(x, F(0), lambda a, b: a / b, (0,))
+
+    for i in (1, 7):
+        error, outs = checkify.checkify(lambda *a: f(cyxla, *a), errors=checkify.all_checks)(jnp.asarray(X), i)
+        theirs, expected = module(jax).checkify(lambda *a: f(jax, *a), errors=module(jax).all_checks)(
+            jax.numpy.asarray(X), jax.numpy.int32(i)
+        )
+        assert essence(error.get()) == essence(theirs.get())
+        assert_same(outs, expected)
+
+
+def checked_everywhere(lib, x):
+    check, lax = module(lib).check, lib.lax
+
+    def fails(value):
+        check(lib.numpy.all(value > 100), "small")
+        return value
+
+    lax.cond(x[0] > 1, lambda: fails(x), lambda: x)
+    lax.while_loop(lambda s: s < 2, lambda s: fails(s) + 1, 0)
+    lax.scan(lambda c, v: (c, fails(v)), 0, x)
+    lib.checkpoint(fails)(x)
+    return lib.jit(fails)(x)
+
+
+@pytest.mark.parametrize("errors", ["nan_checks", "index_checks", "div_checks", "float_checks"])
+def test_checks_that_are_not_asked_for_are_left_out(errors):
+    error, out = checkify.checkify(lambda x: checked_everywhere(cyxla, x), errors=getattr(checkify, errors))(X)
+    assert error.get() is None
+    assert_same(out, jax.numpy.asarray(X))
+
+
+@pytest.mark.parametrize("good", ["0111", "1010", "0000", "1101"])
+def test_the_last_failing_member_is_reported(good):
+    good = np.array([c == "1" for c in good])
+
+    def f(lib):
+        def member(ok, i):
+            module(lib).check(ok, "member {i}", i=i)
+            return i
+
+        error, _ = module(lib).checkify(lib.vmap(member))(lib.numpy.asarray(good), lib.numpy.arange(4))
+        return essence(error.get())
+
+    assert f(cyxla) == f(jax) == [f"member {np.flatnonzero(~good)[-1]}"]
+
+
+def test_errors_handed_on_are_of_the_kinds_that_are_asked_for():
+    def f(lib, errors):
+        m = module(lib)
+
+        def inner(x):
+            m.check(lib.numpy.all(x < 2), "large")
+            return lib.numpy.log(-x)
+
+        def outer(x):
+            error, out = m.checkify(inner, errors=m.all_checks)(x)
+            m.check_error(error)
+            return out
+
+        return essence(m.checkify(outer, errors=getattr(m, errors))(lib.numpy.asarray(X))[0].get())
+
+    def only_nan(lib):
+        m = module(lib)
+
+        def outer(x):
+            error, out = m.checkify(lambda y: lib.numpy.log(-y), errors=m.nan_checks)(x)
+            m.check_error(error)
+            return out
+
+        return m.checkify(outer)(lib.numpy.asarray(X))[0].get()
+
+    for errors in ("user_checks", "nan_checks"):
+        assert f(cyxla, errors) == f(jax, errors)
+    assert only_nan(cyxla) is only_nan(jax) is None
+
+
+@pytest.mark.parametrize("name", ["abs", "neg", "sign", "floor", "round", "square", "exp", "sin", "sqrt"])
+def test_operations_that_hand_on_a_nan_have_not_made_it(name):
+    def f(lib):
+        x = lib.numpy.full(2, np.nan, F)
+        m = module(lib)
+        return essence(m.checkify(getattr(lib.lax, name), errors=m.nan_checks)(x)[0].get())
+
+    assert f(cyxla) == f(jax)
+
+
+def test_searches_read_nothing_behind_the_end():
+    def f(x):
+        return jnp.searchsorted(x, x + 1, side="right"), jnp.interp(x, x, x)
+
+    assert checkify.checkify(f, errors=checkify.index_checks)(X)[0].get() is None
+
+
+def test_keys_in_messages():
+    def f(x):
+        checkify.check(x > 0, "{} {}", cyxla.random.key(3), x)
+
+    assert "[0 3]" in checkify.checkify(f)(F(0))[0].get()

@@ -203,3 +203,12 @@ def test_rules_that_return_too_little():
 def test_each_primal_has_a_series():
     with pytest.raises(ValueError, match="jet takes a series for each primal, got 2 primals and 1 series"):
         jet(lambda x, y: x * y, (1.0, 2.0), ([1.0],))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [lambda lib, x: x > 1, lambda lib, x: (lib.numpy.isnan(x), lib.numpy.sin(x)), lambda lib, x: lib.numpy.sin(x)],
+)
+@pytest.mark.parametrize("terms", [(np.ones(3, np.float32), np.zeros(3, np.float32)), (1.0, 0.0)])
+def test_results_that_do_not_move_and_scalar_terms(f, terms):
+    agree(lambda lib: lib.experimental.jet.jet(lambda x: f(lib, x), (lib.numpy.arange(3.0),), (terms,)), rtol=1e-5)

@@ -92,6 +92,56 @@ def test_steps_are_bounded():
     np.testing.assert_allclose(short[-1], np.exp(np.sin(40.0) / 20), rtol=1e-6)
 
 
+def evaluated_at(m, func, y0, **options):
+    """The times at which odeint evaluates a function, and its result."""
+    times = []
+
+    def recorded(y, t):
+        m.debug.callback(lambda t: times.append(float(t)), t)
+        return func(m.numpy, y, t)
+
+    ys = np.asarray(m.experimental.ode.odeint(recorded, y0, TIMES, **options))
+    m.effects_barrier()
+    return np.sort(times), ys
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rtol": 1e-3, "atol": 1e-3},
+        {"rtol": 1e-3, "atol": 1e-6},
+        {"rtol": 1e-4, "atol": 1e-4, "mxstep": 3},
+        {"rtol": 1e-2, "hmax": 0.1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "func, y0",
+    [
+        (lambda n, y, t: y * n.cos(20 * t), np.float64(1)),
+        (lambda n, y, t: n.stack([y[0] * (1 - y[1]), y[1] * (y[0] - 1)]), np.array([1.0, 2.0])),
+    ],
+    ids=["scalar", "vector"],
+)
+def test_steps_are_those_of_jax(func, y0, options):
+    times, ys = evaluated_at(cyxla, func, y0, **options)
+    expected_times, expected = evaluated_at(jax, func, y0, **options)
+    np.testing.assert_allclose(times, expected_times, rtol=1e-7)
+    np.testing.assert_allclose(ys, expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex64"])
+def test_dtypes(dtype):
+    def f(m):
+        with m.enable_x64(False):
+            y0, t = m.numpy.ones(2, dtype), m.numpy.arange(3, dtype=dtype if dtype == "float16" else "float32")
+            return m.experimental.ode.odeint(lambda y, t: -y, y0, t, rtol=1e-2, atol=1e-2)
+
+    ours, theirs = f(cyxla), f(jax)
+    assert ours.dtype == theirs.dtype == dtype
+    np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=3e-2)
+
+
 @pytest.mark.parametrize(
     "error, program, match",
     [

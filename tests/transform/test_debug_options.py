@@ -82,6 +82,40 @@ def test_donated_arguments():
         f(jnp.asarray(X) + 0)
 
 
+@pytest.mark.parametrize("option, value", [("debug_nans", np.nan), ("debug_infs", np.inf)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda jax, v: jax.numpy.array([v]),
+        lambda jax, v: jax.numpy.asarray(v),
+        lambda jax, v: jax.numpy.asarray(np.array([v], np.float32)),
+        lambda jax, v: jax.numpy.float32(v),
+        lambda jax, v: jax.numpy.full(3, v),
+        lambda jax, v: jax.numpy.full_like(np.ones(2, np.float32), v),
+        lambda jax, v: jax.device_put(np.array([v], np.float32)),
+        lambda jax, v: jax.jit(lambda: jax.numpy.isnan(jax.numpy.array([v])))(),
+    ],
+)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_values_of_new_arrays(option, value, make, compiled):
+    def fails(lib):
+        with getattr(lib, option)(True), lib.disable_jit(not compiled):
+            try:
+                make(lib, value)
+            except FloatingPointError:
+                return True
+        return False
+
+    assert fails(cyxla) == fails(jax)
+
+
+@pytest.mark.parametrize("option", ["debug_nans", "debug_infs"])
+@pytest.mark.parametrize("name", ["median", "nanmedian", "nanmax", "nanargmax", "nanstd", "nan_to_num"])
+def test_a_value_that_is_not_selected_is_no_failure(option, name):
+    with getattr(cyxla, option)(True):
+        getattr(jnp, name)(jnp.arange(4.0))
+
+
 # -- ensure_compile_time_eval
 
 

@@ -137,7 +137,7 @@ class Prompt(cmd.Cmd):
 
     def default(self, line):
         if line == "EOF":
-            return self.do_continue("")
+            return self.do_quit("")
         return self.evaluate(line, repr)
 
     def do_p(self, text):
@@ -177,7 +177,7 @@ class Prompt(cmd.Cmd):
         return True
 
     def do_quit(self, _):
-        """q, quit, exit: ends the program."""
+        """q, quit, exit, or the end of the input: ends the program."""
         raise SystemExit(0)
 
     do_l = do_list

@@ -138,7 +138,7 @@ class Error:
         sites = {site.code: (site, places) for site, places in self._metadata}
         for index in map(tuple, np.argwhere(pred)):
             site, places = sites[int(code[index])]
-            values = [asarray(np.asarray(self._payload[i])[index]) for i in places]
+            values = [asarray(self._payload[i])[index] for i in places]
             yield index, site.category(site.describe(*values))
 
     def get(self):
@@ -187,16 +187,14 @@ def _raise(pred, code, *payload, metadata, debug):
 
 
 def _check_batch(axis, args, dims, *, metadata, debug):
-    """The first failing element stands for all."""
+    """The last failing element stands for all, as in jax."""
     (pred, code, *payload), (pred_batched, *batched) = batch_arguments(args, dims)
     if pred_batched:
-        first = lax.argmax(pred, 0, np.int32)
+        last = lax.sub(np.int32(pred.shape[0] - 1), lax.argmax(lax.rev(pred, (0,)), 0, np.int32))
         pred = lax.reduce_or(pred, (0,))
     else:
-        first = lax.full((), 0, np.int32)
-    rest = [
-        lax.dynamic_index_in_dim(x, first, 0, keepdims=False) if b else x for x, b in zip((code, *payload), batched)
-    ]
+        last = lax.full((), 0, np.int32)
+    rest = [lax.dynamic_index_in_dim(x, last, 0, keepdims=False) if b else x for x, b in zip((code, *payload), batched)]
     check_p.bind(pred, *rest, metadata=metadata, debug=debug)
     return [], []
 

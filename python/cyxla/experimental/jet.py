@@ -338,22 +338,29 @@ def jet(fun, primals, series, factorial_scaled=True, **_):
         leaf = asarray(leaf)
         coefficients = [leaf]
         for k, term in enumerate(mine, 1):
-            if not is_arraylike(term) or np.shape(term) != leaf.shape:
+            if not is_arraylike(term) or np.shape(term) not in (leaf.shape, ()):
                 raise ValueError(
-                    f"jet: a term of the series is {term!r:.100}; it must have the primal's shape {leaf.shape}"
+                    f"jet: a term of the series is {term!r:.100}; it must be a scalar or have the primal's shape "
+                    f"{leaf.shape}"
                 )
             if not _is_inexact(leaf):
                 continue
             term = asarray(term)
             if term.dtype != leaf.dtype:
                 term = lax.convert_element_type(term, leaf.dtype)
+            if term.shape != leaf.shape:
+                term = lax.broadcast(term, leaf.shape)
             coefficients.append(term / math.factorial(k) if factorial_scaled else term)
         operands.append(coefficients)
     closed, out_structure = make_jaxpr(fun, return_shape=True)(*tree_unflatten(tree, [a[0] for a in operands]))
     outs = _evaluate(closed.jaxpr, closed.consts, operands, order)
     values, series_out = [], []
     for out in outs:
-        out = out if len(out) > 1 else _constant(out[0], order)
+        if not _is_inexact(out[0]):
+            # Integers and booleans do not move; as in jax that is said in floats.
+            out = [out[0], *[lax.full(out[0].shape, 0.0)] * order]
+        elif len(out) == 1:
+            out = _constant(out[0], order)
         values.append(out[0])
         series_out.append([t * math.factorial(k) if factorial_scaled else t for k, t in enumerate(out[1:], 1)])
     out_tree = tree_structure(out_structure)

@@ -129,11 +129,10 @@ empty_p = Primitive(
 
 def empty(shape, dtype, *, out_sharding=None):
     """An array of unspecified contents (zeros, at present)."""
-    return empty_p.bind(
-        shape=canonicalize_shape(shape),
-        dtype=code_dtype(canonical_code(dtype)),
-        out_sharding=out_sharding,
-    )
+    dtype = code_dtype(canonical_code(dtype))
+    if hasattr(dtype, "physical_shape"):
+        return full(shape, 0, dtype, sharding=out_sharding)
+    return empty_p.bind(shape=canonicalize_shape(shape), dtype=dtype, out_sharding=out_sharding)
 
 
 def dtype(x):

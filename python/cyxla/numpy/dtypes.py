@@ -6,6 +6,7 @@ from cyxla._core import dtypes as _dtypes
 from cyxla._core.dtypes import finfo, iinfo, isdtype, promote_types, result_type
 from cyxla._engine.array import Array, asarray
 from cyxla._engine.dtypes import ScalarMeta, code_dtype, dtype_code, dtype_table, register_alias, requested_code
+from cyxla._transform.debug_values import check_constant
 
 __all__ = [
     "ComplexWarning",
@@ -85,7 +86,9 @@ class ScalarType(ScalarMeta):
             from cyxla.numpy.creation import array
 
             return array(x, dtype=target)
-        return asarray(np.asarray(x, dtype=target))
+        made = asarray(np.asarray(x, dtype=target))
+        check_constant(made)
+        return made
 
 
 def scalar_type(name):

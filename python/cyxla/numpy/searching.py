@@ -179,7 +179,8 @@ def _search_by_bisection(a, v, side, unrolled):
     def step(_, bounds):
         low, high = bounds
         middle = lax.div(low + high, lax.full_like(low, 2))
-        value = take(a, middle, mode="clip")
+        # Where the bounds have met behind the end there is nothing to read.
+        value = take(a, lax.min(middle, lax.full_like(middle, n - 1)), mode="clip")
         go_right = _precedes(value, v, side == "right")
         go_right = ufuncs.logical_and(go_right, lax.lt(low, high))
         return select(go_right, middle + 1, low), select(go_right, high, middle)
