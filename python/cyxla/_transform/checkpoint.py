@@ -27,7 +27,14 @@ from cyxla._transform.jaxprs import (
     transpose_jaxpr,
 )
 from cyxla._transform.jit import jit_p, resolve_names
-from cyxla._transform.references import batch_by_values, batches_elsewhere, is_reference
+from cyxla._transform.references import (
+    batch_by_values,
+    batches_elsewhere,
+    have_rules,
+    is_reference,
+    linearize_by_values,
+    read_first,
+)
 from cyxla._transform.remembered import remembered
 from cyxla._transform.tracing import trace_lifted
 
@@ -40,11 +47,12 @@ def _jvp(primals, tangents, *, jaxpr, **params):
 
 
 def _linearize(primals, tangents, *, jaxpr, policy, differentiated, **params):
-    if any(map(is_reference, primals)):
-        raise ValueError(
-            "a function under checkpoint uses a reference from outside and is being differentiated: it would be read "
-            "and written a second time, for the backward pass. Make the reference inside, or read it before the call"
-        )
+    # What is read of references is kept: others may have written to them when the backward pass comes.
+    jaxpr, primals = read_first(jaxpr, primals, [type(t) is Zero for t in tangents])
+    if any(map(is_reference, primals)) and not have_rules(jaxpr, primals):
+        # Written once only. Rules that users gave are applied where the function is computed again, below.
+        options = {"jaxpr": jaxpr, "policy": policy, "differentiated": differentiated, **params}
+        return linearize_by_values(remat_p, primals, tangents, options)
     n = len(jaxpr.out_avals)
     split = _split(jaxpr, policy, tuple(type(t) is not Zero for t in tangents))
     outs = remat_p.bind(*primals, jaxpr=split.forward, policy=None, differentiated=differentiated, **params)

@@ -35,7 +35,7 @@ from cyxla._transform.jaxprs import (
 )
 from cyxla._transform.jit import jit_p
 from cyxla._transform.lower import lower_fun
-from cyxla._transform.references import batch_by_values, is_reference
+from cyxla._transform.references import batch_by_values, is_reference, read_first
 from cyxla.lax.control_flow.common import (
     check_references,
     describe_mismatch,
@@ -120,6 +120,9 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
 
 
 def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
+    # References that the body only reads are constants of the loop, which are no residuals of each step.
+    constant = [i < num_consts and is_zero(t) for i, t in enumerate(tangents)]
+    jaxpr, primals = read_first(jaxpr, primals, constant)
     consts_nz, init_nz, xs_nz = split_list([not is_zero(t) for t in tangents], num_consts, num_carry)
     carry_nz = _carry_nonzeros(
         lambda nonzeros: linearize_jaxpr(jaxpr, nonzeros).out_nonzeros, consts_nz, init_nz, xs_nz
