@@ -408,7 +408,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     number of steps. Returns the last carry and the `y`s stacked along a new leading axis. `reverse` goes from the last
     slice to the first; `unroll` is the number of steps per iteration of the compiled loop (True: all of them).
 
-    Raises TypeError where the carry changes its structure, shapes or dtypes, ValueError for sizes that disagree.
+    Raises TypeError where the carry changes its structure, shapes or dtypes, ValueError for sizes that disagree and
+    numbers among the `xs`, IndexError for arrays without axes among them.
 
     >>> import cyxla.numpy as jnp
     >>> from cyxla import lax
@@ -467,8 +468,9 @@ def _length(xs, tree, length):
         if x.ndim == 0:
             from cyxla.tree_util import keystr, tree_flatten_with_path
 
-            where = next(keystr(p) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
-            raise ValueError(f"scan: xs{where} is a scalar without a leading axis to loop over; pass it in the carry")
+            path, leaf = next((p, leaf) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
+            error = IndexError if hasattr(leaf, "shape") else ValueError
+            raise error(f"scan: xs{keystr(path)} is a scalar without a leading axis to loop over; pass it in the carry")
         sizes.add(x.shape[0])
     if length is not None:
         if isinstance(length, Tracer):
