@@ -574,8 +574,37 @@ def test_errors_of_associative_scan():
     both_raise("TypeError", lambda jax: jax.lax.associative_scan(3, X), "function")
     both_raise("ValueError", lambda jax: jax.lax.associative_scan(jax.numpy.add, (X, M)), "size")
     both_raise("ValueError", lambda jax: jax.lax.associative_scan(jax.numpy.add, X, axis=2), "axis")
-    with pytest.raises(TypeError, match="structure"):
-        lax.associative_scan(lambda a, b: (a, b), X)
+    both_raise("ValueError", lambda jax: jax.lax.associative_scan(lambda a, b: (a, b), X), "structure")
+    both_raise("ValueError", lambda jax: jax.lax.associative_scan(lambda a, b: a[0], (X, X)), "structure")
+    agree(lambda jax: jax.lax.associative_scan(lambda a, b: [a[0] + b[0], b[1]], (X, X)))
+    both_raise("AttributeError", lambda jax: jax.lax.associative_scan(jax.numpy.add, 1.0), "1.0 of type float")
+    both_raise("AttributeError", lambda jax: jax.lax.associative_scan(jax.numpy.add, "text"), "text")
+    both_raise("IndexError", lambda jax: jax.lax.associative_scan(jax.numpy.add, ()), "no arrays")
+    both_raise("TypeError", lambda jax: jax.lax.associative_scan(jax.numpy.add, X, axis=1.0))
+    both_raise("TypeError", lambda jax: jax.lax.associative_scan(lambda a, b: (a + b)[:, :1], M), "keep the shapes")
+    with pytest.raises(TypeError, match="keep the shapes"):  # jax makes something of it, or recurses without end
+        lax.associative_scan(lambda a, b: (a + b)[:1], jnp.arange(4))
+
+
+INDICES = [2**31 - 1, 2**31, 2**31 + 1, -(2**31) - 1, 2**40, 2**40 + 1, -(2**40), 2**63, 2**64 - 1, np.int64(2**40 + 2)]
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_indices_of_switch_beyond_32_bits(index):
+    branches = [lambda x: x, lambda x: x * 2, lambda x: x * 3]
+    agree(
+        lambda jax: (jax.lax.switch(index, branches, 2.0), jax.jit(lambda x: jax.lax.switch(index, branches, x))(2.0))
+    )
+
+
+def test_wrong_scalars():
+    both_raise("IndexError", lambda jax: jax.lax.scan(lambda c, x: (c, x), 1.0, (X, jax.numpy.ones(()))), r"xs\[1\]")
+    both_raise("IndexError", lambda jax: jax.lax.map(lambda x: x, np.float32(1)), "leading axis")
+    both_raise("IndexError", lambda jax: jax.lax.map(lambda x: x, np.float32(1), batch_size=2), "leading axis")
+    both_raise("ValueError", lambda jax: jax.lax.scan(lambda c, x: (c, x), 1.0, (X, 1.0)), r"xs\[1\]")
+    both_raise("ValueError", lambda jax: jax.lax.fori_loop(0, None, lambda i, c: c, 1.0), "upper")
+    both_raise("ValueError", lambda jax: jax.lax.fori_loop(None, 2, lambda i, c: c, 1.0), "lower")
+    both_raise("OverflowError", lambda jax: jax.lax.switch(2**70, [lambda: 1, lambda: 2]), "64 bits")
 
 
 def test_old_and_odd_arguments():

@@ -363,3 +363,27 @@ def test_wrong_permutations(perm):
 def test_wrong_groups(groups):
     with pytest.raises(ValueError, match="psum"):
         over(cyxla, lambda lax, v: lax.psum(v, "i", axis_index_groups=groups), X)
+
+
+@pytest.mark.parametrize(
+    "error, perm, message",
+    [
+        (ValueError, [(0,)], "pairs"),
+        (ValueError, [(0, 1, 2)], "pairs"),
+        (ValueError, "ab", "pairs"),
+        (TypeError, [0, 1], "pairs"),
+        (TypeError, [(0.0, 1.0)], "integers"),
+        (TypeError, [(0, None)], "integers"),
+        (ValueError, [(0, 3)], "members"),
+        (ValueError, [(0, 1), (2, 1)], "members"),
+    ],
+)
+def test_wrong_pairs(error, perm, message):
+    with pytest.raises(error, match=message):  # jax fails by an assertion on all that is no permutation
+        cyxla.vmap(lambda x: cyxla.lax.ppermute(x, "i", perm), axis_name="i")(X)
+
+
+@pytest.mark.parametrize("perm", [[0, 1], [], [0, 1, 3], [(0, 1), (1, 2), (2, 0)]])
+def test_wrong_shuffles(perm):
+    with pytest.raises(ValueError, match="no permutation of the 3 members"):
+        cyxla.vmap(lambda x: cyxla.lax.pshuffle(x, "i", perm), axis_name="i")(X)

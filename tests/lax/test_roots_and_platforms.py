@@ -74,6 +74,44 @@ def test_root_errors(program, message):
     both_raise("TypeError", program, message)
 
 
+def root_of(m, solve=identity, tangent_solve=lambda g, y: y, **options):
+    return m.grad(lambda c: m.lax.custom_root(lambda x: x - c, 1.0, solve, tangent_solve, **options), has_aux=True)(1.0)
+
+
+@pytest.mark.parametrize(
+    "error, program, message",
+    [
+        ("TypeError", lambda m: m.lax.custom_root(3, 1.0, identity, lambda g, y: y), "f must be a function"),
+        ("TypeError", lambda m: root_of(m, tangent_solve=3), "tangent_solve must be a function"),
+        ("ValueError", lambda m: root_of(m, has_aux=True), "auxiliary"),
+        ("ValueError", lambda m: root_of(m, lambda f, x: (x, x, x), has_aux=True), "auxiliary"),
+        ("ValueError", lambda m: root_of(m, tangent_solve=lambda g, y: g(m.numpy.ones(3)).sum()), r"float32\[3\]"),
+        ("ValueError", lambda m: root_of(m, tangent_solve=lambda g, y: y / g(1)), "int32"),
+    ],
+)
+def test_wrong_solvers_of_roots(error, program, message):
+    both_raise(error, program, message)
+
+
+def solution(m, matvec=lambda x: x, solve=lambda mv, b: b, *transposed, **options):
+    return m.lax.custom_linear_solve(matvec, m.numpy.ones(3), solve, *transposed, **options)
+
+
+@pytest.mark.parametrize(
+    "error, program, message",
+    [
+        ("ValueError", lambda m: solution(m, lambda x: None), "matvec must"),
+        ("ValueError", lambda m: solution(m, solve=lambda mv, b: None), "solve must"),
+        ("TypeError", lambda m: solution(m, solve=lambda mv, b: (b,)), "solve must"),
+        ("ValueError", lambda m: solution(m, lambda x: x, lambda mv, b: b, lambda mv, b: None), "transpose_solve must"),
+        ("ValueError", lambda m: solution(m, has_aux=True), "auxiliary"),
+        ("ValueError", lambda m: solution(m, solve=lambda mv, b: (b, b, b), has_aux=True), "auxiliary"),
+    ],
+)
+def test_wrong_linear_solvers(error, program, message):
+    both_raise(error, program, message)
+
+
 def by_platform(m, x):
     return m.lax.platform_dependent(x, cpu=lambda v: m.numpy.sin(v), tpu=lambda v: v * 100, default=lambda v: v * 7)
 
@@ -108,3 +146,9 @@ def test_no_function_for_the_platform():
     both_raise("NotImplementedError", lambda m: m.lax.platform_dependent(1.0, tpu=lambda v: v), "tpu")
     two = {"tpu": lambda v: v, "cuda": lambda v: v + 1}
     both_raise("NotImplementedError", lambda m: m.jit(lambda x: m.lax.platform_dependent(x, **two))(1.0), "cpu")
+
+
+def test_errors_of_platform_dependent():
+    both_raise("NotImplementedError", lambda m: m.lax.platform_dependent(1.0), "no functions")
+    both_raise("TypeError", lambda m: m.lax.platform_dependent(1.0, cpu=lambda x: x, default=3), "default must")
+    both_raise("TypeError", lambda m: m.lax.platform_dependent(1.0, cpu=3), "cpu must")

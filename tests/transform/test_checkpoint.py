@@ -1,5 +1,7 @@
 """`checkpoint`: the same derivatives, computed again; policies; names."""
 
+import re
+
 import jax
 import jax.ad_checkpoint
 import numpy as np
@@ -304,6 +306,47 @@ def test_print_saved_residuals(capsys):
     cyxla.ad_checkpoint.print_saved_residuals(f, X, X)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" from")[0] for line in lines if "output" in line] == ["f32[3,3] output of dot_general"] * 3
+
+
+def named_net(jax, w, x):
+    return jax.numpy.sin(jax.ad_checkpoint.checkpoint_name(jax.numpy.sin(x @ w), "a") @ w).sum()
+
+
+def with_policy(choose):
+    return lambda jax, w, x: jax.checkpoint(lambda w, x: named_net(jax, w, x), policy=choose(jax.checkpoint_policies))(
+        w, x
+    )
+
+
+PRINTED = {
+    "plain": named_net,
+    "constant": lambda jax, w, x: (jax.numpy.sin(w) * jax.numpy.asarray(X)).sum(),
+    "scan": lambda jax, w, x: jax.lax.scan(lambda c, v: (jax.numpy.sin(w @ c) + v, c), x[0], x)[1].sum(),
+    "nothing": lambda jax, w, x: (w * 2.0).sum(),
+    "checkpoint": lambda jax, w, x: jax.numpy.sin(jax.checkpoint(lambda w, x: named_net(jax, w, x))(w, x)),
+    "dots": with_policy(lambda p: p.dots_saveable),
+    "names": with_policy(lambda p: p.save_only_these_names("a")),
+    "other names": with_policy(lambda p: p.save_any_names_but_these("a")),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_saved_residuals_are_those_of_jax(name, capsys):
+    lines = []
+    for package in (cyxla, jax):
+        package.ad_checkpoint.print_saved_residuals(lambda w, x, p=package: PRINTED[name](p, w, x), X, X)
+        # jax tells the column and the qualified name, too, and mentions literals.
+        printed = capsys.readouterr().out.splitlines()
+        lines.append([re.sub(r":(\d+).*", r":\1", line) for line in printed if "literal" not in line])
+    assert lines[0] == lines[1]
+
+
+def test_saved_residuals_of_jitted_functions(capsys):
+    f = cyxla.jit(lambda w, x: named_net(cyxla, w, x))
+    cyxla.ad_checkpoint.print_saved_residuals(f, X, x=X)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["f32[3,3] from the argument w", "f32[3,3] from the argument x"]
+    assert all(line.startswith("f32[3,3] output of the jitted function <lambda> from ") for line in lines[2:])
 
 
 def test_errors():

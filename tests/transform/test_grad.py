@@ -444,3 +444,10 @@ def _rule_returning(jax, cotangent):
 )
 def test_weak_types_of_derivatives(program):
     agree(program)
+
+
+def test_transposes_of_what_does_not_matter():
+    agree(lambda jax: jax.linear_transpose(lambda x, y: x * 2, 1.0, 2.0)(1.0))
+    agree(lambda jax: jax.linear_transpose(lambda x: jax.numpy.zeros(3), 1.0)(np.ones(3, np.float32)))
+    both_raise("TypeError", lambda jax: jax.linear_transpose(lambda x: x, True)(True), "bool")
+    both_raise("NotImplementedError", lambda jax: jax.linear_transpose(lambda x: x, 1.0, reduce_axes=("i",)), "reduce")

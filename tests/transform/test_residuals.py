@@ -32,10 +32,26 @@ def test_no_more_residuals_than_jax(name):
     assert count <= jax_count
 
 
-@pytest.mark.parametrize("name", ["layer norm", "rnn by scan", "mlp, everything_saveable", "cond"])
+@pytest.mark.parametrize("name", ["layer norm", "rnn by scan", "mlp, everything_saveable", "cond", "causal attention"])
 def test_no_more_temporaries_than_jax(name):
     ours, theirs = (residuals.temporary_bytes(package, name) for package in (cyxla, jax))
     assert ours <= theirs
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2)], ids=["own keys", "shared keys"])
+def test_attention_keeps_no_more_than_jax(heads):
+    q, k = (np.linspace(-1, 1, 2 * 32 * n * 8, dtype=np.float32).reshape(2, 32, n, 8) for n in heads)
+    lengths = np.array([32, 7], np.int32)
+
+    def temporaries(jax):
+        def loss(q, k):
+            out = jax.nn.dot_product_attention(q, k, k, is_causal=True, key_value_seq_lengths=lengths)
+            return (out**2).mean()
+
+        compiled = jax.jit(jax.grad(loss, (0, 1))).lower(q, k).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(cyxla) <= temporaries(jax)
 
 
 def scan(body):

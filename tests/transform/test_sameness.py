@@ -87,6 +87,65 @@ def test_nothing_is_traced_again(name):
     assert compilations(program) == (0, 0)
 
 
+def by_newton(c):
+    solve = lambda f, x: lax.fori_loop(0, 3, lambda _, x: x - f(x) / (2 * x), x)
+    return lax.custom_root(lambda x: x * x - c, 1.0, solve, lambda g, y: y / g(1.0))
+
+
+# Each makes its functions anew whenever it is called.
+FRESH = {
+    "scan": lambda: lax.scan(lambda c, v: (c + v * SCALE, c), 0.0, X),
+    "cond": lambda: lax.cond(X[0] > 1, lambda v: v * 2.0, lambda v: v + SCALE, X),
+    "switch": lambda: lax.switch(1, [lambda v: v * 2.0, lambda v: v + SCALE, lambda v: v], X),
+    "while_loop": lambda: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * SCALE), (0, X)),
+    "fori_loop": lambda: lax.fori_loop(0, 3, lambda i, c: c * SCALE + i, X),
+    "fori_loop, counted": lambda: lax.fori_loop(0, jnp.int32(3), lambda i, c: c * SCALE + i, X),
+    "map": lambda: lax.map(lambda v: v * SCALE, X),
+    "map in batches": lambda: lax.map(lambda v: v * SCALE, X, batch_size=2),
+    "associative_scan": lambda: lax.associative_scan(lambda a, b: a * b, X),
+    "jit": lambda: cyxla.jit(lambda v: v * SCALE)(X),
+    "grad": lambda: cyxla.grad(lambda v: (jnp.sin(v) * SCALE).sum())(X),
+    "grad of jit": lambda: cyxla.grad(cyxla.jit(lambda v: (jnp.sin(v) * SCALE).sum()))(X),
+    "jit of grad": lambda: cyxla.jit(cyxla.grad(lambda v: (jnp.sin(v) * SCALE).sum()))(X),
+    "grad of scan": lambda: cyxla.grad(lambda w: lax.scan(lambda c, v: (jnp.sin(c * v) + SCALE, None), w, X)[0])(1.0),
+    "vmap": lambda: cyxla.vmap(lambda v: jnp.sin(v) * SCALE)(X),
+    "vmap of scan": lambda: cyxla.vmap(lambda w: lax.scan(lambda c, v: (c * v + SCALE, None), w, X)[0])(X),
+    "checkpoint": lambda: cyxla.checkpoint(lambda v: jnp.sin(v) * SCALE)(X),
+    "grad of checkpoint": lambda: cyxla.grad(cyxla.checkpoint(lambda v: (jnp.sin(v) * SCALE).sum()))(X),
+    "custom_root": lambda: by_newton(2.0),
+    "custom_linear_solve": lambda: lax.custom_linear_solve(lambda v: v * SCALE, X, lambda _, b: b / SCALE),
+}
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_fresh_functions_of_every_kind(name):
+    first = FRESH[name]()
+    results = []
+    assert compilations(lambda: results.append(FRESH[name]())) == (0, 0)
+    for a, b in zip(cyxla.tree.leaves(first), cyxla.tree.leaves(results[0])):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_transformed_functions_that_differ():
+    def apply(f):
+        return [float(jnp.sum(cyxla.jit(f)(X))), float(lax.scan(lambda c, v: (c + f(v[None])[0], None), 0.0, X)[0])]
+
+    by = lambda n: cyxla.grad(lambda v: (v**2 * n).sum())
+    assert [apply(by(n)) for n in (1.0, 2.0, 1.0)] == [[6, 6], [12, 12], [6, 6]]
+    assert apply(cyxla.grad(lambda v: (v**2 * SCALE).sum())) == [12, 12]
+    weights = [1.0]
+    mutable = cyxla.grad(lambda v: (v * weights[0]).sum())
+    assert apply(mutable) == [3, 3]
+    weights[0] = 2.0
+    assert apply(cyxla.grad(lambda v: (v * weights[0]).sum())) == [6, 6]
+    pair = [cyxla.grad(lambda v, w: (v * w * w).sum(), i) for i in (0, 1)]
+    assert [float(cyxla.jit(f)(X, X + 1).sum()) for f in pair] == [14, 16]
+    wrapped = [cyxla.vmap(lambda v, w: v * w, axes) for axes in ((0, None), (None, 0))]
+    assert [cyxla.jit(f)(X, X).tolist() for f in wrapped] == [np.outer(X, X).tolist()] * 2
+    body = [lambda i, c: c + 1.0, lambda i, c: c + 2.0]
+    assert [float(lax.fori_loop(0, 3, f, 0.0)) for f in (*body, *body)] == [3, 6, 3, 6]
+
+
 def test_modules_that_refer_to_each_other():
     first, second = types.ModuleType("first"), types.ModuleType("second")
     first.second, second.first, second.factor = second, first, 2.0

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from cyxla._engine.array import asarray, is_arraylike, typeof
 from cyxla._engine.boundary import api_boundary
-from cyxla._engine.core import ClosedJaxpr, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
-from cyxla._engine.dtypes import float0
+from cyxla._engine.core import ClosedJaxpr, Literal, Primitive, Zero, aval_to_tangent, eval_jaxpr, is_undefined_primal
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._engine.staging import dce_jaxpr
 from cyxla._transform.arguments import DebugInfo, argument_path, function_name
@@ -27,7 +26,14 @@ from cyxla._transform.jaxprs import (
     transpose_jaxpr,
 )
 from cyxla._transform.jit import jit_p, resolve_names
-from cyxla._transform.references import batch_by_values, batches_elsewhere, is_reference
+from cyxla._transform.references import (
+    batch_by_values,
+    batches_elsewhere,
+    have_rules,
+    is_reference,
+    linearize_by_values,
+    read_first,
+)
 from cyxla._transform.remembered import remembered
 from cyxla._transform.tracing import trace_lifted
 
@@ -40,11 +46,12 @@ def _jvp(primals, tangents, *, jaxpr, **params):
 
 
 def _linearize(primals, tangents, *, jaxpr, policy, differentiated, **params):
-    if any(map(is_reference, primals)):
-        raise ValueError(
-            "a function under checkpoint uses a reference from outside and is being differentiated: it would be read "
-            "and written a second time, for the backward pass. Make the reference inside, or read it before the call"
-        )
+    # What is read of references is kept: others may have written to them when the backward pass comes.
+    jaxpr, primals = read_first(jaxpr, primals, [type(t) is Zero for t in tangents])
+    if any(map(is_reference, primals)) and not have_rules(jaxpr, primals):
+        # Written once only. Rules that users gave are applied where the function is computed again, below.
+        options = {"jaxpr": jaxpr, "policy": policy, "differentiated": differentiated, **params}
+        return linearize_by_values(remat_p, primals, tangents, options)
     n = len(jaxpr.out_avals)
     split = _split(jaxpr, policy, tuple(type(t) is not Zero for t in tangents))
     outs = remat_p.bind(*primals, jaxpr=split.forward, policy=None, differentiated=differentiated, **params)
@@ -231,34 +238,50 @@ def print_saved_residuals(f, *args, **kwargs):
     f32[] from the argument x
     f32[] output of mul from ...
     """
+    from cyxla._transform.grad import vjp
+
     leaves, in_tree = tree_flatten((args, kwargs))
-    avals = [typeof(leaf) for leaf in leaves]
-    closed, consts, _ = _trace(lambda a, k: f(*a, **k), function_name(f), in_tree, avals)
-    inexact = [aval_to_tangent(a).dtype != float0 for a in avals]
-    split = linearize_jaxpr(closed, [False] * len(consts) + inexact)
-    kept = dict(zip(split.sources, split.linear.jaxpr.invars))
-    for (where, i), var in sorted(kept.items(), key=lambda item: item[0]):
-        aval = var.aval.str_short(short_dtypes=True)
-        if where == "out":
-            print(f"{aval} {_origin(split.primal.jaxpr, split.primal.jaxpr.outvars[i])}")
-        elif i < len(consts):
-            print(f"{aval} from a constant")
-        else:
-            print(f"{aval} from the argument {argument_path(f, in_tree, None, i - len(consts))}")
+
+    def call(*values):
+        args, kwargs = tree_unflatten(in_tree, values)
+        return f(*args, **kwargs)
+
+    # Differentiated as it is traced, so that equations know the user's lines.
+    closed = trace_to_jaxpr(lambda values: tree_flatten(vjp(call, *values)[1])[0], [typeof(leaf) for leaf in leaves])
+    jaxpr = closed.jaxpr
+    kept = dict.fromkeys(var for var in jaxpr.outvars if type(var) is not Literal)
+    for var in jaxpr.constvars:
+        if var in kept:
+            _print(var, "from a constant")
+    for i, var in enumerate(jaxpr.invars):
+        if var in kept:
+            _print(var, f"from the argument {argument_path(f, in_tree, None, i)}")
+    for var in kept:
+        if var not in jaxpr.constvars and var not in jaxpr.invars:
+            _print(var, _origin(jaxpr, var))
+
+
+def _print(var, origin):
+    print(f"{var.aval.str_short(short_dtypes=True)} {origin}")
 
 
 def _origin(jaxpr, atom):
-    """Which equation of a jaxpr, or of a call in it, computes a value."""
+    """Which equation of a jaxpr, or of a checkpointed call in it, computes a value."""
     for eqn in jaxpr.eqns:
         for i, var in enumerate(eqn.outvars):
             if var is not atom:
                 continue
-            if eqn.primitive in (jit_p, remat_p):
+            if eqn.primitive is remat_p:
                 inner = eqn.params["jaxpr"].jaxpr
                 return _origin(inner, inner.outvars[i])
+            what = f"output of {eqn.primitive}"
+            if eqn.primitive is jit_p:
+                what = f"output of the jitted function {eqn.params['name']}"
+            elif eqn.primitive.name == "name":
+                what = f"named {eqn.params['name']!r}"
             file, line, function = eqn.source or ("an unknown file", 0, "")
-            return f"output of {eqn.primitive} from {file}:{line} ({function.rpartition('.')[2]})"
-    return "from a constant or an argument of a call"
+            return f"{what} from {file}:{line} ({function.rpartition('.')[2]})"
+    return "from a constant"
 
 
 __all__ = ["checkpoint", "print_saved_residuals"]

@@ -252,13 +252,16 @@ def linear_transpose(fun, *primals, reduce_axes=()):
     >>> t(2.0)
     (Array(6., dtype=float32, weak_type=True),)
     """
+    if reduce_axes:
+        raise NotImplementedError(f"linear_transpose: reduce_axes={reduce_axes!r} has no meaning here; leave it out")
     leaves, in_tree = tree_flatten(primals)
     avals = [abstract(leaf) for leaf in leaves]
     flat = Flattened(fun, in_tree)
     jaxpr, consts = trace_flat(flat, avals)
     out_tree = flat.out_tree
     out_avals = [v.aval for v in jaxpr.outvars]
-    if len({aval_to_tangent(aval).dtype == float0 for aval in [*avals, *out_avals]}) > 1:
+    every = [*avals, *out_avals]
+    if len({aval_to_tangent(a).dtype == float0 for a in every}) > 1 or any(a.dtype == bool for a in every):
         raise TypeError(
             "linear_transpose takes functions from floating or complex arrays to such, or from integers to integers; "
             f"got {', '.join(a.str_short() for a in avals)} -> {', '.join(a.str_short() for a in out_avals)}"
@@ -276,9 +279,8 @@ def linear_transpose(fun, *primals, reduce_axes=()):
                     f"{typeof(ct).str_short()}"
                 )
         results = backward_pass(jaxpr, consts, [UndefinedPrimal(a) for a in avals], [asarray(ct) for ct in cts])
-        full = operations.lax.full
         return tree_unflatten(
-            in_tree, [full(a.shape, 0, a.dtype) if ct is None else ct for ct, a in zip(results, avals)]
+            in_tree, [instantiate_zeros(Zero(a)) if ct is None else ct for ct, a in zip(results, avals)]
         )
 
     return transposed

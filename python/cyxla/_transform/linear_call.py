@@ -21,7 +21,7 @@ def _staged(fun, trees, avals, wanted, wanted_tree, what):
             )
         for got, aval in zip(closed.out_avals, wanted):
             if (got.shape, got.dtype) != (aval.shape, aval.dtype):
-                raise TypeError(
+                raise (TypeError if got.shape == aval.shape else ValueError)(
                     f"linear_call: {what} returned a cotangent {got.str_short()} for a linear argument "
                     f"{aval.str_short()}"
                 )
@@ -117,8 +117,8 @@ def linear_call(fun, fun_transpose, residual_args, linear_args):
     Reverse mode calls `fun_transpose(residual_args, cotangents)`, with cotangents structured like the result, which
     returns cotangents structured like `linear_args`; the transpose of that is `fun` again.
 
-    Raises TypeError where the cotangents do not fit the linear arguments; NotImplementedError where a residual is
-    differentiated.
+    Raises TypeError where the cotangents have other dtypes or another structure than the linear arguments, ValueError
+    where they have other shapes, NotImplementedError where a residual is differentiated.
 
     >>> import cyxla
     >>> from cyxla.custom_derivatives import linear_call

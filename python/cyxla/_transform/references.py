@@ -8,12 +8,14 @@ from cyxla._engine.dispatch import call_with_references
 _program = None  # (closed jaxpr) -> its program of values, by the layer that knows the operations
 _batched = None  # (primitive, axis, args, dims, params) -> results and their dims, likewise
 _linearized = None  # (primitive, primals, tangents, params) -> results and their tangents, likewise
+_read = None  # (closed jaxpr, operands, which of them) -> both with values for references that are only read, likewise
+_have_rules = None  # (closed jaxpr, operands) -> whether custom rules of the program take references, likewise
 
 
-def install(program, batched, linearized):
+def install(program, batched, linearized, read, have_rules):
     """What turns operations on references into such on values."""
-    global _program, _batched, _linearized
-    _program, _batched, _linearized = program, batched, linearized
+    global _program, _batched, _linearized, _read, _have_rules
+    _program, _batched, _linearized, _read, _have_rules = program, batched, linearized, read, have_rules
 
 
 def is_reference(x):
@@ -65,6 +67,23 @@ def batch_by_values(primitive, axis, args, dims, params):
 def linearize_by_values(primitive, primals, tangents, params):
     """The derivative rule of the operation on the contents of references."""
     return _linearized(primitive, primals, tangents, params)
+
+
+def read_first(closed, operands, which):
+    """A program and its operands with contents in the place of those references that it only reads.
+
+    `which` marks the operands that are looked at.
+    """
+    which = tuple(marked and is_reference(x) for marked, x in zip(which, operands))
+    return _read(closed, operands, which) if any(which) else (closed, operands)
+
+
+def have_rules(closed, operands):
+    """Whether a program passes references among its operands to functions with derivative rules of their own.
+
+    Raises where it writes to others of them: its values cannot be told from its references then.
+    """
+    return _have_rules(closed, operands)
 
 
 class JitReferences:

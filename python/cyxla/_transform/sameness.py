@@ -16,6 +16,7 @@ import inspect
 import math
 import operator
 import threading
+import weakref
 from collections import OrderedDict, defaultdict, namedtuple
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from cyxla._core.later import LATER
 from cyxla._engine.array import ArrayImpl, MutableArray, typeof
+from cyxla._engine.boundary import Boundary
 from cyxla._engine.caches import CacheInfo, cached, register
 from cyxla._engine.core import Primitive
 from cyxla._engine.dispatch import JitFunction
@@ -166,7 +168,8 @@ class _Key:
         if len(extra) > (wrapped is not None):
             raise NotProvable(f"{fun.__qualname__} has attributes")
         # What the library's own functions read of their modules does not change.
-        read = () if _root(fun.__module__) == "cyxla" else self.names(code, fun)
+        # (A wrapper has the `__module__` of the user's function that it wraps.)
+        read = () if _root(fun.__globals__.get("__name__")) == "cyxla" else self.names(code, fun)
         return "function", self.identity(code), cells, defaults, kwdefaults, read, wrapped
 
     def names(self, code, fun):
@@ -222,6 +225,15 @@ class _Key:
             if not x.__dict__:
                 keywords = tuple([(k, self.value(v)) for k, v in x.keywords.items()])
                 return kind, self.value(x.func), tuple(map(self.value, x.args)), keywords
+        elif kind is weakref.ref:
+            referent = x()
+            if referent is not None:
+                return kind, self.value(referent)
+        elif kind is Boundary:
+            # What a transformation returned: it reads its cells, the user's function among them.
+            wrapped = x.__wrapped__
+            if type(wrapped) is FunctionType and _root(wrapped.__globals__.get("__name__")) == "cyxla":
+                return kind, self.function(wrapped)
         elif kind is JitFunction:
             return "jit", self.value(x.__wrapped__), x.spec.key()
         elif _is_known(x, kind):

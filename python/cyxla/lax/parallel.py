@@ -6,6 +6,7 @@ is; operands with several names are taken one name at a time, and groups of memb
 
 import functools
 import math
+import operator
 
 import numpy as np
 
@@ -628,7 +629,8 @@ ppermute_p = _collective(
 def ppermute(x, axis_name, perm):
     """Sends the members' values to each other: `perm` holds pairs (from, to). Members that get none have zeros.
 
-    `x` is a pytree of arrays. Raises ValueError where a member sends or gets twice, or does not exist.
+    `x` is a pytree of arrays. Raises ValueError where a member sends or gets twice, or does not exist, TypeError where
+    members are not integers.
 
     >>> import cyxla, cyxla.numpy as jnp
     >>> cyxla.vmap(lambda x: cyxla.lax.ppermute(x, "i", [(0, 1), (1, 2)]), axis_name="i")(jnp.array([5, 6, 7]))
@@ -636,7 +638,7 @@ def ppermute(x, axis_name, perm):
     """
     names = _as_tuple(axis_name)
     size = axis_size(names)
-    perm = tuple((int(source), int(to)) for source, to in perm)
+    perm = tuple(_pair(pair) for pair in perm)
     for ends in zip(*perm):
         if len(set(ends)) < len(ends) or not all(0 <= end < size for end in ends):
             raise ValueError(
@@ -646,10 +648,27 @@ def ppermute(x, axis_name, perm):
     return tree_map(lambda value: ppermute_p.bind(asarray(value), axis_name=names, perm=perm), x)
 
 
+def _pair(pair):
+    """Two members of an axis, as integers."""
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        error = ValueError if hasattr(pair, "__len__") else TypeError
+        raise error(f"ppermute: perm must hold pairs of a source and a target, it has {pair!r:.100}")
+    try:
+        source, to = map(operator.index, pair)
+    except TypeError:
+        raise TypeError(f"ppermute: sources and targets in perm are integers, got {pair!r:.100}") from None
+    return source, to
+
+
 def pshuffle(x, axis_name, perm):
-    """Member i gets the value of member `perm[i]`; `perm` is a permutation of all members."""
-    if sorted(perm) != list(range(len(perm))):
-        raise ValueError(f"pshuffle: perm={list(perm)} is not a permutation; ppermute takes partial ones, as pairs")
+    """Member i gets the value of member `perm[i]`; `perm` is a permutation of all members.
+
+    Raises ValueError for any other `perm`.
+    """
+    perm, size = list(perm), axis_size(_as_tuple(axis_name))
+    if len(perm) != size or any(member not in perm for member in range(size)):
+        raise ValueError(f"pshuffle: perm={perm} is no permutation of the {size} members; ppermute takes pairs")
+    perm = [int(source) for source in perm]
     return ppermute(x, axis_name, [(source, to) for to, source in enumerate(perm)])
 
 

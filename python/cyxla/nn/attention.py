@@ -92,17 +92,20 @@ def dot_product_attention(
     if local_window_size is not None and not isinstance(local_window_size, tuple):
         local_window_size = (int(local_window_size), int(local_window_size))
 
+    # Heads are [K, N/K], or [N] where none share keys: an axis of size 1 would cost the backward pass memory.
+    heads, labels = ((k,), "k") if n == k else ((k, n // k), "kg")
+    one = (1,) * len(heads)
+
     def grouped(name, x):
-        """[B or 1, N or 1, T or 1, S or 1] as [., K or 1, N/K or 1, ., .]."""
+        """[B or 1, N or 1, T or 1, S or 1] with the axis of heads split."""
         x = asarray(x)
         _check(name, x, ((b, 1), (n, 1), (t, 1), (s, 1)))
-        heads = (k, n // k) if x.shape[1] == n else (1, 1)
-        return x.reshape(x.shape[0], *heads, *x.shape[2:])
+        return x.reshape(x.shape[0], *(heads if x.shape[1] == n else one), *x.shape[2:])
 
     scale = np.array(1 / np.sqrt(h)) if scale is None else scale
     exact = np.float64 if query.dtype == np.float64 else np.float32
-    groups = query.reshape(b, t, k, n // k, h)
-    logits = jnp.einsum("btkgh,bskh->bkgts", groups, key, preferred_element_type=exact)
+    groups = query.reshape(b, t, *heads, h)
+    logits = jnp.einsum(f"bt{labels}h,bskh->b{labels}ts", groups, key, preferred_element_type=exact)
     logits = logits * asarray(scale).astype(logits.dtype)
     if bias is not None:
         logits = (logits + grouped("bias", bias)).astype(logits.dtype)
@@ -110,15 +113,15 @@ def dot_product_attention(
     masks = [] if mask is None else [grouped("mask", mask)]
     position = _position_mask(t, s, is_causal, local_window_size)
     if position is not None:
-        masks.append(position[None, None, None])
+        masks.append(position)
     present = [
         jnp.arange(size) < asarray(lengths)[:, None] if lengths is not None else None
         for size, lengths in ((t, query_seq_lengths), (s, key_value_seq_lengths))
     ]
     if present[0] is not None:
-        masks.append(present[0][:, None, None, :, None])
+        masks.append(present[0].reshape(b, *one, t, 1))
     if present[1] is not None:
-        masks.append(present[1][:, None, None, None, :])
+        masks.append(present[1].reshape(b, *one, 1, s))
     if masks:
         allowed = masks[0]
         for m in masks[1:]:
@@ -127,11 +130,11 @@ def dot_product_attention(
         logits = jnp.where(allowed, logits, np.array(-0.7 * np.finfo(exact).max, exact))
 
     weights = softmax(logits, axis=-1).astype(key.dtype)
-    encoded = jnp.einsum("bkgts,bskh->btkgh", weights, value)
+    encoded = jnp.einsum(f"b{labels}ts,bskh->bt{labels}h", weights, value)
     if present[0] is not None:
-        encoded = encoded * present[0][:, :, None, None, None].astype(encoded.dtype)
+        encoded = encoded * present[0].reshape(b, t, *one, 1).astype(encoded.dtype)
     encoded = encoded.reshape(shape)
     if not return_residual:
         return encoded
-    residual = lax.stop_gradient(logsumexp(logits, axis=-1).astype(key.dtype))  # [B, K, N/K, T]
-    return encoded, jnp.moveaxis(residual, 3, 1).reshape(shape[:-1])
+    residual = lax.stop_gradient(logsumexp(logits, axis=-1).astype(key.dtype))  # [B, heads, T]
+    return encoded, jnp.moveaxis(residual, -1, 1).reshape(shape[:-1])

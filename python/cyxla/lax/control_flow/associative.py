@@ -1,6 +1,9 @@
 """`associative_scan`: all prefixes of an associative operation, in a logarithmic number of steps."""
 
+import operator
+
 from cyxla import lax
+from cyxla._engine.array import asarray
 from cyxla._engine.boundary import api_boundary
 from cyxla._engine.pytree import tree_flatten, tree_unflatten
 from cyxla._transform.arguments import function_name
@@ -15,7 +18,8 @@ def associative_scan(fn, elems, reverse=False, axis=0):
     each) and returns one. `reverse` combines from the end. Neighbours are combined in pairs, so that the depth of the
     computation is the logarithm of the size.
 
-    Raises TypeError where `fn` is no function or changes the structure, ValueError where sizes differ.
+    Raises TypeError where `fn` is no function or changes shapes, ValueError where sizes differ or `fn` returns another
+    number of arrays, AttributeError for operands that are no arrays (numbers have no axis), IndexError for none at all.
 
     >>> import cyxla.numpy as jnp
     >>> from cyxla import lax
@@ -25,9 +29,15 @@ def associative_scan(fn, elems, reverse=False, axis=0):
     if not callable(fn):
         raise TypeError(f"associative_scan takes a function of two trees first, got {fn!r:.200}")
     leaves, tree = tree_flatten(elems)
-    leaves = to_arrays(leaves, "associative_scan")
+    for x in leaves:
+        if not hasattr(x, "shape"):
+            raise AttributeError(
+                f"associative_scan takes arrays with an axis to go along, in containers; got {x!r:.200} of type "
+                f"{type(x).__name__}, which has no shape"
+            )
     if not leaves:
-        return elems
+        raise IndexError(f"associative_scan: there are no arrays in the operand, {elems!r:.200}")
+    leaves, axis = [asarray(x) for x in leaves], operator.index(axis)
     for x in leaves:
         if not -x.ndim <= axis < x.ndim:
             raise ValueError(f"associative_scan: an array of shape {x.shape} has no axis {axis}")
@@ -41,12 +51,19 @@ def associative_scan(fn, elems, reverse=False, axis=0):
 
     def combine(first, second):
         out, out_tree = tree_flatten(fn(tree_unflatten(tree, first), tree_unflatten(tree, second)))
-        if out_tree != tree:
-            raise TypeError(
+        if len(out) != len(first):
+            raise ValueError(
                 f"associative_scan: {function_name(fn)} must return what it takes, a tree of structure {tree}; it "
                 f"returned {out_tree}"
             )
-        return to_arrays(out, "associative_scan")
+        out = to_arrays(out, "associative_scan")
+        for got, given in zip(out, first):
+            if got.shape != given.shape:
+                raise TypeError(
+                    f"associative_scan: {function_name(fn)} must keep the shapes of what it combines, which are any "
+                    f"number of elements at a time; it made {got.aval.str_short()} of two {given.aval.str_short()}"
+                )
+        return out
 
     def part(xs, start, stop, stride=1):
         return [lax.slice_in_dim(x, start, stop, stride, i) for x, i in zip(xs, axes)]

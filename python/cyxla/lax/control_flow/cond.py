@@ -268,7 +268,8 @@ def switch(index, branches, *operands, operand=None):
     """Calls one of several functions: `branches[clamp(index, 0, len(branches) - 1)](*operands)`.
 
     All branches take the same operands and return results of the same structure, shapes and dtypes. Raises TypeError
-    where the index is not an integer scalar or results differ, ValueError for no branches.
+    where the index is not an integer scalar or results differ, ValueError for no branches, OverflowError for an index
+    of more than 64 bits.
 
     >>> from cyxla import lax
     >>> lax.switch(1, [lambda x: x, lambda x: x * 10.0], 2.0)
@@ -284,6 +285,11 @@ def switch(index, branches, *operands, operand=None):
             raise TypeError(f"switch: branches must be functions, got {branch!r:.200}")
     if not branches:
         raise ValueError("switch: an empty sequence of branches was given; at least one is needed")
+    if isinstance(index, int) and not isinstance(index, bool):
+        # As if it were a 64-bit array made one of 32 bits, as all are: beyond these, integers wrap before the clamp.
+        if not -(1 << 63) <= index < 1 << 64:
+            raise OverflowError(f"switch: the branch index must be an integer of at most 64 bits, got {index}")
+        index = (index + (1 << 31)) % (1 << 32) - (1 << 31)
     aval = typeof(index)
     if aval.shape:
         raise TypeError(f"switch: the branch index must be a scalar, got one of shape {aval.shape}")
@@ -435,7 +441,10 @@ def platform_dependent(*args, default=None, **per_platform):
     if default is not None:
         platforms, functions = (*platforms, None), (*functions, default)
     if not functions:
-        raise ValueError("platform_dependent: no functions were given")
+        raise NotImplementedError("platform_dependent: no functions were given, for no platform and as no default")
+    for name, function in {"default": default, **per_platform}.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"platform_dependent: {name} must be a function, got {function!r:.200}")
     if len(functions) == 1 and default is not None:
         return default(*args)
     if get_trace() is None:

@@ -292,7 +292,7 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     otherwise it is a while_loop. `unroll` is the number of steps per iteration of the compiled loop; more than one
     needs static bounds. These may be floats or booleans too, which are made integers; a float bound that is traced
     makes the index a float. Raises TypeError where the bounds are not real scalars of one dtype or the value changes
-    its type.
+    its type, ValueError for a bound that is None.
 
     >>> from cyxla import lax
     >>> lax.fori_loop(0, 10, lambda i, s: s + i, 0)
@@ -301,6 +301,8 @@ def fori_loop(lower, upper, body_fun, init_val, *, unroll=None):
     if not callable(body_fun):
         raise TypeError(f"fori_loop takes a function of the index and the value, got {body_fun!r:.200}")
     for bound, name in ((lower, "lower"), (upper, "upper")):
+        if bound is None:
+            raise ValueError(f"fori_loop: the bound {name} must be an integer scalar, got None")
         kinds = "iuf" if isinstance(bound, Tracer) else "biuf"
         if not is_arraylike(bound) or typeof(bound).shape or typeof(bound).dtype.kind not in kinds:
             shown = typeof(bound).str_short() if is_arraylike(bound) else repr(bound)

@@ -28,7 +28,8 @@ def custom_root(f, initial_guess, solve, tangent_solve, has_aux=False):
     From `f(x, c) = 0` follows `dx = -(df/dx)^-1 (df/dc) dc`, where c stands for what f closes over: the implicit
     function theorem (Christianson, "Reverse accumulation and attractive fixed points", 1994).
 
-    Raises TypeError where f, a solver or the tangent solver returns another structure than that of the guess.
+    Raises TypeError where f, a solver or the tangent solver returns another structure than that of the guess,
+    ValueError where `solve` returns no pair with `has_aux`, or g is called on other types than those of the root.
 
     >>> import cyxla
     >>> from cyxla import lax
@@ -39,6 +40,9 @@ def custom_root(f, initial_guess, solve, tangent_solve, has_aux=False):
     >>> cyxla.grad(square_root)(4.0)
     Array(0.25, dtype=float32, weak_type=True)
     """
+    for function, what in ((f, "f"), (solve, "solve"), (tangent_solve, "tangent_solve")):
+        if not callable(function):
+            raise TypeError(f"custom_root: {what} must be a function, got {function!r:.200}")
     guess, tree = tree_flatten(initial_guess)
     guess = to_arrays(guess, "custom_root")
     avals = [x.aval for x in guess]
@@ -48,7 +52,7 @@ def custom_root(f, initial_guess, solve, tangent_solve, has_aux=False):
     solve_closed, solve_consts, out_tree = trace_body(lambda x: solve(f, x), in_tree, avals, "custom_root")
     children = out_tree.children()
     if has_aux and len(children) != 2:
-        raise TypeError(f"custom_root: with has_aux=True, solve must return (root, auxiliary data), got {out_tree}")
+        raise ValueError(f"custom_root: with has_aux=True, solve must return (root, auxiliary data), got {out_tree}")
     _check("solve", children[0] if has_aux else out_tree, tree)
     n = len(guess)
 
@@ -68,6 +72,12 @@ def custom_root(f, initial_guess, solve, tangent_solve, has_aux=False):
             leaves, direction_tree = tree_flatten(direction)
             _check("the argument of the linear function", direction_tree, tree)
             leaves = to_arrays(leaves, "custom_root")
+            for leaf, y in zip(leaves, root):
+                if leaf.shape != y.shape or leaf.dtype != y.dtype:
+                    raise ValueError(
+                        "custom_root: the linear function takes directions of the types of the root; for "
+                        f"{typeof(y).str_short()} it was given {leaf.aval.str_short()}"
+                    )
             _, dots = jvp_flat(lambda x: eval_jaxpr(f_closed.jaxpr, f_closed.consts, [*f_consts, *x]), root, leaves)
             return tree_unflatten(tree, [zeros(y) if d is None else d for d, y in zip(dots, root)])
 

@@ -35,7 +35,7 @@ from cyxla._transform.jaxprs import (
 )
 from cyxla._transform.jit import jit_p
 from cyxla._transform.lower import lower_fun
-from cyxla._transform.references import batch_by_values, is_reference
+from cyxla._transform.references import batch_by_values, is_reference, read_first
 from cyxla.lax.control_flow.common import (
     check_references,
     describe_mismatch,
@@ -120,6 +120,9 @@ def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
 
 
 def _linearize(primals, tangents, *, jaxpr, num_consts, num_carry, linear, **params):
+    # References that the body only reads are constants of the loop, which are no residuals of each step.
+    constant = [i < num_consts and is_zero(t) for i, t in enumerate(tangents)]
+    jaxpr, primals = read_first(jaxpr, primals, constant)
     consts_nz, init_nz, xs_nz = split_list([not is_zero(t) for t in tangents], num_consts, num_carry)
     carry_nz = _carry_nonzeros(
         lambda nonzeros: linearize_jaxpr(jaxpr, nonzeros).out_nonzeros, consts_nz, init_nz, xs_nz
@@ -405,7 +408,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1, _split_transpos
     number of steps. Returns the last carry and the `y`s stacked along a new leading axis. `reverse` goes from the last
     slice to the first; `unroll` is the number of steps per iteration of the compiled loop (True: all of them).
 
-    Raises TypeError where the carry changes its structure, shapes or dtypes, ValueError for sizes that disagree.
+    Raises TypeError where the carry changes its structure, shapes or dtypes, ValueError for sizes that disagree and
+    numbers among the `xs`, IndexError for arrays without axes among them.
 
     >>> import cyxla.numpy as jnp
     >>> from cyxla import lax
@@ -464,8 +468,9 @@ def _length(xs, tree, length):
         if x.ndim == 0:
             from cyxla.tree_util import keystr, tree_flatten_with_path
 
-            where = next(keystr(p) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
-            raise ValueError(f"scan: xs{where} is a scalar without a leading axis to loop over; pass it in the carry")
+            path, leaf = next((p, leaf) for p, leaf in tree_flatten_with_path(tree)[0] if not typeof(leaf).shape)
+            error = IndexError if hasattr(leaf, "shape") else ValueError
+            raise error(f"scan: xs{keystr(path)} is a scalar without a leading axis to loop over; pass it in the carry")
         sizes.add(x.shape[0])
     if length is not None:
         if isinstance(length, Tracer):

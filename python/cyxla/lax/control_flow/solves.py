@@ -109,7 +109,8 @@ def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False,
     transposed system and is needed for reverse mode; `symmetric=True` takes `solve` for it. With `has_aux`, the
     solvers return `(x, auxiliary data)`.
 
-    Raises TypeError where `matvec` or a solver changes structure or types.
+    Raises TypeError where `matvec` or a solver changes the structure, ValueError where it changes shapes or returns
+    another number of arrays.
 
     >>> import cyxla.numpy as jnp
     >>> from cyxla import lax
@@ -125,7 +126,16 @@ def custom_linear_solve(matvec, b, solve, transpose_solve=None, symmetric=False,
         closed, consts, out_tree = trace_body(fun, in_tree, avals, "custom_linear_solve")
         found = out_tree
         if has_aux and what != "matvec":
-            found = out_tree.children()[0] if len(out_tree.children()) == 2 else None
+            if len(out_tree.children()) != 2:
+                raise ValueError(
+                    f"custom_linear_solve: with has_aux=True, {what} must return (solution, auxiliary data), it "
+                    f"returned {out_tree}"
+                )
+            found = out_tree.children()[0]
+        if found.num_leaves != tree.num_leaves:
+            raise ValueError(
+                f"custom_linear_solve: {what} must return as many arrays as b has, {tree}; it returned {out_tree}"
+            )
         if found != tree:
             raise TypeError(
                 f"custom_linear_solve: {what} must return what has the structure of b, {tree}; it returned {out_tree}"

@@ -385,6 +385,53 @@ def _linearize_by_values(primitive, primals, tangents, params):
     return outs[:n], out_dots[:n]
 
 
+def _inner_variables(eqn, i):
+    """Where jaxprs of an equation take its operand i: pairs of jaxpr and variable. None where that is not known."""
+    params = eqn.params
+    if eqn.primitive in (jit.jit_p, remat_p, scan_p):
+        return [(inner := params["jaxpr"].jaxpr, inner.invars[i])]
+    if eqn.primitive is cond_p:
+        return [(branch.jaxpr, branch.jaxpr.invars[i - 1]) for branch in params["branches"]]
+    if eqn.primitive is while_p:
+        test, body, n = params["cond_jaxpr"].jaxpr, params["body_jaxpr"].jaxpr, params["cond_nconsts"]
+        return [(test, test.invars[i])] if i < n else [(body, body.invars[i - n])]
+    return None
+
+
+def _uses(jaxpr, var):
+    """The primitives that a reference is an operand of in a jaxpr and those inside."""
+    found = set()
+    for eqn in jaxpr.eqns:
+        for i, x in enumerate(eqn.invars):
+            if x is not var:
+                continue
+            inner = _inner_variables(eqn, i)
+            found.update(*(_uses(*pair) for pair in inner) if inner is not None else [{eqn.primitive}])
+    return found
+
+
+def _read_first(closed, operands, which):
+    invars = closed.jaxpr.invars
+    read = tuple(marked and _uses(closed.jaxpr, v) <= {get_p} for marked, v in zip(which, invars))
+    if not any(read):
+        return closed, operands
+    pure, _ = discharge_jaxpr(closed, read)
+    return pure, [_contents(x) if marked else x for x, marked in zip(operands, read)]
+
+
+def _have_rules(closed, operands):
+    uses = [_uses(closed.jaxpr, v) for v, x in zip(closed.jaxpr.invars, operands) if references.is_reference(x)]
+    used = set().union(*uses)
+    rules = used & {custom_jvp_call_p, custom_vjp_call_p}
+    if rules and used - rules - {get_p}:
+        raise ValueError(
+            "a function that passes a reference to a function with a derivative rule of its own, and that writes to "
+            "one, cannot be differentiated under checkpoint: it would write again when it is computed again. Make "
+            "the reference inside, or write to it outside of the checkpoint"
+        )
+    return bool(rules)
+
+
 # -- programs called with references
 
 
@@ -450,7 +497,7 @@ def _evaluate_eagerly(primitive, args, params):
 core.install_references(_evaluate_eagerly)
 autodiff.install_discharge(discharge_linear)
 compilation.install_discharge(has_references, without_references)
-references.install(ReferenceProgram, _batch_by_values, _linearize_by_values)
+references.install(ReferenceProgram, _batch_by_values, _linearize_by_values, _read_first, _have_rules)
 
 __all__ = [
     "ReferenceProgram",
