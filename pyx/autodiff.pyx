@@ -126,6 +126,9 @@ def difference_transpose(cotangent, x, y):
 
 def product_transpose(cotangent, x, y):
     cotangent = to_array(cotangent)
+    if type(x) is UndefinedPrimal and type(y) is UndefinedPrimal:
+        raise TypeError("a product of two values that both depend on what is transposed is not linear: one factor has "
+                        "to be a constant")
     if type(x) is UndefinedPrimal:
         return [summed(bind(multiply, (cotangent, to_array(y)), NO_PARAMS), x), None]
     return [None, summed(bind(multiply, (to_array(x), cotangent), NO_PARAMS), y)]

@@ -1,4 +1,5 @@
 # From jaxprs to StableHLO text.
+from cyxla._engine.aval cimport ShapedArray
 from cyxla._engine.core cimport ClosedJaxpr, Eqn, Jaxpr
 
 cdef class LoweringContext:
@@ -8,6 +9,7 @@ cdef class LoweringContext:
     cdef dict values             # text of an operation -> SSA name, within the current function or region
     cdef set function_names
     cdef Py_ssize_t counter
+    cdef bint public             # whether the function being written is called by the user
     cdef public tuple avals_in     # a lowering rule may replace both before it calls another rule
     cdef public tuple avals_out
     cdef object _platform
@@ -19,6 +21,8 @@ cdef class LoweringContext:
     cdef str name_stack          # of the equation around the current one
     cdef list lower_eqns(self, list eqns, dict env)
     cdef list lower_located(self, Eqn eqn, list names)
+    cdef bint is_argument(self, str name)
+    cdef str integer_division(self, str operation, list names, ShapedArray out, object divisor)
     cdef list lower_eqn(self, Eqn eqn, list names)
     cdef str new_name(self)
     cdef str shared(self, str text)

@@ -12,7 +12,9 @@ from cyxla._engine.caches cimport keep
 from cyxla._engine.array cimport Array, ArrayImpl, host_value, to_array
 from cyxla._engine.aval cimport ShapedArray, shaped_array
 from cyxla._engine.core cimport GENERAL, ClosedJaxpr, Eqn, Jaxpr, Literal, Primitive, Var
-from cyxla._engine.dtypes cimport BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, info
+from cyxla._engine.dtypes cimport (
+    BOOL, EXTENDED, FLOAT0, KIND_BOOL, KIND_COMPLEX, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, info,
+)
 from cyxla._engine.staging cimport trace_flat
 
 from cyxla._engine.source import column_of, line_of
@@ -120,6 +122,10 @@ class RulesByPlatform:
 
     def __call__(self, ctx, *names, **params):
         return self.rule(ctx.platform)(ctx, *names, **params)
+
+
+# What has an array's elements and no others.
+MOVES = {f"stablehlo.{name}" for name in ("broadcast_in_dim", "convert", "reshape", "reverse", "slice", "transpose")}
 
 
 @cython.final
@@ -343,6 +349,7 @@ cdef class LoweringContext:
         outer_token = self.token
         with_token = is_ordered(closed)
         passes_token = with_token and visibility == "private"
+        outer_public, self.public = self.public, visibility == "public"
         self.lines, self.values, self.counter, self.token = [], {}, 0, None
         avals_in, avals_out = self.avals_in, self.avals_out
         arguments = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
@@ -368,7 +375,7 @@ cdef class LoweringContext:
         tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
         body = "\n".join([f"    {line}" for line in self.lines])
         self.lines, self.values, self.counter = outer_lines, outer_values, outer_counter
-        self.token = outer_token
+        self.token, self.public = outer_token, outer_public
         self.avals_in, self.avals_out = avals_in, avals_out
         return (f"  func.func {visibility} @{name}({', '.join(declared)}) -> ({', '.join(declared_results)}) {{\n"
                 f"{body}\n    return{tail}\n  }}\n")
@@ -461,6 +468,55 @@ cdef class LoweringContext:
                 self.lines[i] = f"{line} loc({location})"
         return outs
 
+    cdef bint is_argument(self, str name):
+        """Whether a value is an argument of the program, or one moved or converted."""
+        while not name.startswith("%arg"):
+            start = f"{name} = "
+            for line in reversed(self.lines):
+                if line.startswith(start):
+                    break
+            else:
+                return False
+            operation, name = (<str>line)[len(start):].split(" ", 2)[:2]
+            if operation not in MOVES:
+                return False
+            name = name.rstrip(",")
+        return self.public
+
+    cdef str integer_division(self, str operation, list names, ShapedArray out, object divisor):
+        """A division whose divisor is made harmless, with XLA's results for 0 and for -1, which may overflow.
+
+        XLA folds constants by the processor's division, which ends the process for these. Arguments of the program are
+        no constants, and are divided as they are: XLA's code for that is as safe.
+        """
+        cdef bint quotient = operation == "stablehlo.divide"
+        cdef bint signed = info[out.code].kind == KIND_SIGNED
+        cdef str x = names[0], y = names[1], mask = shaped_array(out.shape, BOOL, False).mlir
+        cdef str zero, minus_one, by_zero, by_minus_one = None, unsafe, safe, result
+        if type(divisor) is Literal and (<Literal>divisor).aval.ndim == 0 and (
+                host_value(<ArrayImpl?>(<Literal>divisor).val).item() not in (0, -1)):
+            return self.shared(f"{operation} {x}, {y} : {out.mlir}")
+        if self.is_argument(x) or self.is_argument(y):
+            return self.shared(f"{operation} {x}, {y} : {out.mlir}")
+        order = "SIGNED" if signed else "UNSIGNED"
+        zero = self.constant(0, out)
+        by_zero = unsafe = self.shared(
+            f"stablehlo.compare EQ, {y}, {zero}, {order} : ({out.mlir}, {out.mlir}) -> {mask}")
+        if signed:
+            minus_one = self.constant(-1, out)
+            by_minus_one = self.shared(
+                f"stablehlo.compare EQ, {y}, {minus_one}, {order} : ({out.mlir}, {out.mlir}) -> {mask}")
+            unsafe = self.shared(f"stablehlo.or {by_zero}, {by_minus_one} : {mask}")
+        safe = self.shared(f"stablehlo.select {unsafe}, {self.constant(1, out)}, {y} : {mask}, {out.mlir}")
+        result = self.shared(f"{operation} {x}, {safe} : {out.mlir}")
+        if not quotient:
+            return self.shared(f"stablehlo.select {by_zero}, {x}, {result} : {mask}, {out.mlir}")
+        if signed:
+            negated = self.shared(f"stablehlo.negate {x} : {out.mlir}")
+            result = self.shared(f"stablehlo.select {by_minus_one}, {negated}, {result} : {mask}, {out.mlir}")
+        ones = self.shared(f"stablehlo.not {zero} : {out.mlir}")
+        return self.shared(f"stablehlo.select {by_zero}, {ones}, {result} : {mask}, {out.mlir}")
+
     cdef list lower_eqn(self, Eqn eqn, list names):
         cdef Primitive primitive = eqn.primitive
         cdef ShapedArray out
@@ -477,6 +533,9 @@ cdef class LoweringContext:
                     aval = <ShapedArray>atom_aval(eqn.invars[i])
                     if aval.ndim == 0:
                         names[i] = self.broadcast_scalar(names[i], aval, shaped_array(out.shape, aval.code, False))
+            if info[out.code].kind == KIND_SIGNED or info[out.code].kind == KIND_UNSIGNED:
+                if rule == "stablehlo.divide" or rule == "stablehlo.remainder":
+                    return [self.integer_division(rule, names, out, eqn.invars[1])]
             if "{" in rule:
                 operand_types = {f"t{i}": shaped_array(
                     out.shape if primitive.kind != GENERAL else atom_aval(v).shape, atom_aval(v).code, False).mlir
