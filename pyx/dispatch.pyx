@@ -83,6 +83,12 @@ def install_value_check(function):
     check_values = function
 
 
+def check_new(array):
+    """Raises for what these options ask for in an array that was made of a value of the user's."""
+    if thread_flags().check_values and isinstance(array, ArrayImpl) and current_trace() is None:
+        check_values(None, {}, (), [array])
+
+
 cdef dict counters = {"compilations": 0, "native": 0, "traces": 0, "trace_s": 0.0, "lower_s": 0.0, "compile_s": 0.0}
 
 

@@ -50,6 +50,8 @@ def test_import_leaves_rare_modules_for_later():
         import cyxla, cyxla.numpy as jnp, cyxla.lax as lax
         assert not {"pathlib", "dataclasses", "importlib.metadata"} & (set(sys.modules) - before), set(sys.modules)
         assert not {"cyxla.lax.linalg", "cyxla.numpy.linalg", "cyxla.numpy.setops", "cyxla.random"} & set(sys.modules)
+        transformations = {f"cyxla._transform.{name}" for name in ("jit", "grad", "vmap", "checkpoint", "records")}
+        assert not transformations & set(sys.modules), transformations & set(sys.modules)
         for module in (jnp, lax):
             assert "linalg" in dir(module)
             for name in dir(module):

@@ -8,7 +8,6 @@ import numpy as np
 
 from cyxla._core.config import config
 from cyxla._engine.array import ArrayImpl
-from cyxla._engine.core import get_trace
 from cyxla._transform.jaxprs import bind_equation, interpret
 from cyxla._transform.jit import jit_p
 
@@ -37,8 +36,13 @@ def _is_float(value):
 
 
 def check(primitive, params, args, results):
-    """Raises FloatingPointError for results with a NaN or infinity that is asked for."""
+    """Raises FloatingPointError for results with a NaN or infinity that is asked for.
+
+    `primitive` is None for an array made of a value of the user's.
+    """
     kind = next(filter(None, map(_found, results)), None)
+    if kind is not None and primitive is None:
+        raise FloatingPointError(f"invalid value ({kind}) among the elements of a new array")
     if kind is None or primitive.name == "broadcast_in_dim":
         # What is spread out was there before: often one branch of a selection, as the NaN that a quantile of NaNs is.
         return
@@ -65,11 +69,3 @@ def _run(jaxpr, consts, args):
             raise FloatingPointError(f"{error}, at {file}:{line} ({function.rpartition('.')[2]})") from None
 
     interpret(jaxpr, consts, args, apply)
-
-
-def check_constant(x):
-    """Raises FloatingPointError for an array made of a value of the user's with what the options ask for."""
-    if (config.jax_debug_nans or config.jax_debug_infs) and isinstance(x, ArrayImpl) and get_trace() is None:
-        kind = _found(x)
-        if kind is not None:
-            raise FloatingPointError(f"invalid value ({kind}) among the elements of a new array")

@@ -8,8 +8,8 @@ import numpy as np
 from cyxla import dlpack, lax
 from cyxla._engine.array import Array, ArrayImpl, array_from_host, guard_host_to_device, own, typeof
 from cyxla._engine.array import asarray as to_array
+from cyxla._engine.dispatch import check_new
 from cyxla._engine.host import filled
-from cyxla._transform.debug_values import check_constant
 from cyxla._transform.transfer import device_put
 from cyxla.lax._util import check_choice, check_not_negative, check_rank
 
@@ -51,7 +51,7 @@ def array(object, dtype=None, *args, copy=True, order="K", ndmin=0, device=None,
         )
     x = from_value(object, requested_dtype(dtype))
     if x is not object and not isinstance(object, Array):
-        check_constant(x)
+        check_new(x)
     if copy and x is object:
         x = lax.copy_p.bind(x)
     if x.ndim < ndmin:
@@ -251,7 +251,7 @@ def full(shape, fill_value, dtype=None, *, device=None, out_sharding=None):
     """
     dtype = requested_dtype(dtype)
     fill = from_value(fill_value, dtype)
-    check_constant(fill)
+    check_new(fill)
     device = out_sharding if device is None else device
     shape = canonical_shape(shape)
     if fill.ndim == 0:
@@ -284,7 +284,7 @@ def full_like(a, fill_value, dtype=None, shape=None, *, device=None, out_shardin
     """An array of the shape and dtype of ``a`` whose elements are ``fill_value``."""
     device = out_sharding if device is None else device
     fill = from_value(fill_value, None)
-    check_constant(fill)
+    check_new(fill)
     if fill.ndim == 0:
         return _filled_like(a, fill_value, dtype, shape, device)
     aval = _like(a)

@@ -5,8 +5,8 @@ import numpy as np
 from cyxla._core import dtypes as _dtypes
 from cyxla._core.dtypes import finfo, iinfo, isdtype, promote_types, result_type
 from cyxla._engine.array import Array, asarray
+from cyxla._engine.dispatch import check_new
 from cyxla._engine.dtypes import ScalarMeta, code_dtype, dtype_code, dtype_table, register_alias, requested_code
-from cyxla._transform.debug_values import check_constant
 
 __all__ = [
     "ComplexWarning",
@@ -87,7 +87,7 @@ class ScalarType(ScalarMeta):
 
             return array(x, dtype=target)
         made = asarray(np.asarray(x, dtype=target))
-        check_constant(made)
+        check_new(made)
         return made
 
 
