@@ -125,7 +125,7 @@ class RulesByPlatform:
 
 
 # What has an array's elements and no others.
-MOVES = {f"stablehlo.{name}" for name in ("broadcast_in_dim", "convert", "reshape", "reverse", "slice", "transpose")}
+cdef set MOVES = {f"stablehlo.{name}" for name in ("broadcast_in_dim", "convert", "reshape", "reverse", "slice", "transpose")}
 
 
 @cython.final
