@@ -125,7 +125,10 @@ class RulesByPlatform:
 
 
 # What has an array's elements and no others.
-cdef set MOVES = {f"stablehlo.{name}" for name in ("broadcast_in_dim", "convert", "reshape", "reverse", "slice", "transpose")}
+cdef set MOVES = {
+    f"stablehlo.{name}"
+    for name in ("broadcast_in_dim", "convert", "reshape", "reverse", "slice", "transpose")
+}
 
 
 @cython.final
