@@ -7,6 +7,7 @@ from cyxla._engine.aval import shaped_array
 from cyxla._engine.core import Primitive
 from cyxla._engine.dtypes import dtype_code, register_extended
 from cyxla._engine.pytree import tree_leaves
+from cyxla._transform.effects import Effect, lowerable_effects
 from cyxla.lax._util import as_operand, batch_unary, check_arrays
 
 # ---- tokens
@@ -118,7 +119,14 @@ def _sink_batch(args, dims, **params):
     return [], []
 
 
-_SINK_EFFECTS = frozenset({"dce_sink"})
+class SinkEffect(Effect):
+    """A value is used up, so that what computes it stays."""
+
+    observable = False
+
+
+lowerable_effects.add_type(SinkEffect)
+_SINK_EFFECTS = frozenset({SinkEffect()})
 
 dce_sink_p = Primitive(
     "dce_sink",
