@@ -1,5 +1,6 @@
 """`cache_info`, `clear_caches`, bounds: what the library remembers is counted, bounded and forgotten on demand."""
 
+import functools
 import gc
 import resource
 import weakref
@@ -147,6 +148,7 @@ def transformed(f, i):
 def test_memory_stays_flat_through_retraces_of_functions_that_differ(monkeypatch):
     """10,000 functions never seen before, jitted, differentiated, batched and scanned, and compiled now and then."""
     monkeypatch.setattr(sameness.traces, "max_entries", 200)
+    monkeypatch.setattr(sameness, "_reads_of", functools.lru_cache(200)(sameness._reads_of.__wrapped__))
 
     def run(start, stop):
         for i in range(start, stop):
