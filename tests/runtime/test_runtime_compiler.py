@@ -58,6 +58,9 @@ def test_text_may_be_str_or_bytes_and_small_or_not(device, make_aval):
 def test_is_small():
     assert compiler.is_small(ADD.encode())
     assert not compiler.is_small(ADD.encode() + b"stablehlo.while")
+    assert compiler.is_small(b"stablehlo.transpose tensor<2000x2000xf32>")
+    assert not compiler.is_small(b"stablehlo.transpose tensor<3000x3000xf32>")
+    assert compiler.is_small(b"stablehlo.add tensor<3000x3000xf32>")
     assert not compiler.is_small(ADD.encode() + b"stablehlo.tan %x")
     donated = b"func.func public @main(%%arg0: tensor<%dxf32> {tf.aliasing_output = 0 : i32})\n"
     assert compiler.is_small(donated % 64) and not compiler.is_small(donated % 65)
