@@ -2,6 +2,7 @@
 
 AIMS = {
     "jit(x + 1)(x), scalar": 0.15,
+    "np.asarray(jit(x + 1)(x)), NumPy array": 0.45,
     "jit, 100 array arguments": 2,
     "jit, dict of 5 leaves": 0.4,
     "x + 1": 0.3,

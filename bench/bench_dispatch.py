@@ -37,6 +37,11 @@ def test_numpy_array(measure, jax):
     measure("jit(x + 1)(x), NumPy array", jax.jit(add_one), np.ones(3, np.float32))
 
 
+def test_numpy_in_and_out(measure, jax):
+    function = jax.jit(add_one)
+    measure("np.asarray(jit(x + 1)(x)), NumPy array", lambda x: np.asarray(function(x)), np.ones(3, np.float32))
+
+
 def test_static_argument(measure, jax, jnp):
     measure("jit, static_argnums", jax.jit(lambda x, n: x + n, static_argnums=1), jnp.ones(3), 3)
 

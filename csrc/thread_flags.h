@@ -8,6 +8,7 @@ struct ThreadFlags {
   long version;           // of the global configuration that this copy reflects; 0: never filled
   long epoch;             // equal for two moments exactly when all trace-relevant options are equal
   long axes;              // stands for the named axes that this thread maps over; 0: none
+  int tracing;            // a trace is current, which gets the operations; kept by pyx/core.pyx
   int overridden;         // options that this thread has overridden by context managers
   int x64;
   int explicit_x64;       // 64-bit dtypes asked for by name while x64 is off: 0 warn, 1 error, 2 allow

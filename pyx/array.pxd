@@ -35,7 +35,13 @@ cdef class MutableArray(Value):
 cdef ArrayImpl held_value(MutableArray ref)         # RuntimeError for one that has been frozen
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
-cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed)
+cdef inline ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed):
+    cdef inline ArrayImpl array = ArrayImpl.__new__(ArrayImpl)
+    array.aval = aval
+    array.host_ = memory
+    array.device_ = device
+    array.committed_ = committed
+    return array
 # For those who read the memory of several arrays: is_in_memory, to_memory where it is not, then array_data of each. To
 # make memory may run Python code or other threads, and these may delete arrays: who did it has to look at all of them
 # again. array_data is valid until Python code may run, and longer for holders of array.host_.

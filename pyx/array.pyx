@@ -520,15 +520,6 @@ cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint 
     return array
 
 
-cdef ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed):
-    cdef ArrayImpl array = ArrayImpl.__new__(ArrayImpl)
-    array.aval = aval
-    array.host_ = memory
-    array.device_ = device
-    array.committed_ = committed
-    return array
-
-
 cdef int to_memory(ArrayImpl array) except -1:
     # Whoever deletes the array meanwhile leaves `deleted_`, which counts.
     array.host_ = memory_of(host_value(array))

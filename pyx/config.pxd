@@ -5,6 +5,7 @@ cdef extern from "thread_flags.h" nogil:
         long version
         long epoch
         long axes
+        int tracing              # a trace is current
         int overridden
         int x64
         int explicit_x64
@@ -25,7 +26,9 @@ cdef extern from "thread_flags.h" nogil:
 # The flags of the current thread, up to date. The pointer is valid in this thread only; ask again after running user
 # code.
 cdef ThreadFlags* thread_flags() noexcept
+cdef void set_tracing(bint tracing) noexcept
 # Equal for equal trace-relevant configurations, whatever happened in between: a part of every cache key.
 cdef long config_epoch() noexcept
 # The same for what is traced, which may also depend on the named axes.
-cdef long trace_epoch() noexcept
+cdef inline long trace_epoch(const ThreadFlags* flags) noexcept:
+    return flags.epoch | flags.axes << 40

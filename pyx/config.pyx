@@ -113,9 +113,8 @@ cdef long config_epoch() noexcept:
     return thread_flags().epoch
 
 
-cdef long trace_epoch() noexcept:
-    cdef ThreadFlags* flags = thread_flags()
-    return flags.epoch | flags.axes << 40
+cdef void set_tracing(bint tracing) noexcept:
+    flags_storage().tracing = tracing
 
 
 cdef int refresh_option(ThreadFlags* flags, object number) except -1:
@@ -217,7 +216,7 @@ cpdef pop(Py_ssize_t number, object previous):
 
 def epoch():
     """A number that is equal for equal trace-relevant configurations and named axes."""
-    return trace_epoch()
+    return trace_epoch(thread_flags())
 
 
 def configuration(long key):

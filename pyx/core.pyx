@@ -11,6 +11,7 @@ from libc.math cimport copysign
 from cyxla._engine.array cimport Array, ArrayImpl, MutableArray, Value, aval_of, to_array
 from cyxla._engine.aval cimport AbstractRef, ShapedArray, ref_aval, shaped_array, with_code
 from cyxla._engine.caches cimport keep
+from cyxla._engine.config cimport set_tracing
 from cyxla._engine.dtypes cimport (
     BOOL, KIND_BOOL, KIND_COMPLEX, KIND_EXTENDED, KIND_FLOAT, KIND_SIGNED, KIND_UNSIGNED, info,
 )
@@ -270,11 +271,13 @@ cdef PyObject* swap_trace(Trace trace) noexcept:
         set_current_trace(NULL)
     else:
         set_current_trace(<PyObject*>trace)
+    set_tracing(trace is not None)
     return previous
 
 
 cdef void restore_trace(PyObject* previous) noexcept:
     set_current_trace(previous)
+    set_tracing(previous != NULL)
 
 
 def get_trace():

@@ -51,6 +51,8 @@ cdef extern from *:
 
 cdef enum:
     FEW = 128    # pointers that need no memory but the stack
+    FEW_BYTES = 1024    # likewise, of copies of arguments
+    ALIGNMENT = 64
 
 # NULL, which is no type's address, where the fields of a NumPy array are not where they are expected.
 cdef PyTypeObject* NDARRAY = <PyTypeObject*>np.ndarray if layout_is_known(np) else NULL
@@ -552,9 +554,10 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
     cdef object result = None
     cdef Match found = OTHER
     cdef bint here
-    if entry is not None and entry.executable is not None and current_trace() is None:
+    cdef ThreadFlags* flags = thread_flags()
+    if entry is not None and entry.executable is not None and not flags.tracing:
         if kwnames == NULL and entry.plain:
-            quick = repeat_native(entry, <PyObject**>args, n)
+            quick = repeat_native(entry, <PyObject**>args, n, flags)
             if quick != NULL:
                 entry.tally.hits += 1
                 return quick
@@ -566,7 +569,7 @@ cdef PyObject* jit_vectorcall(PyObject* callable, PyObject* const* args, size_t 
             else:
                 here = flatten_dynamic(entry, &flat, <PyObject**>args, n, kwnames)
             if here and not entry.plain and flat_treedef(&flat) is entry.in_tree:
-                quick = repeat_native(entry, flat.leaves, flat.n_leaves)
+                quick = repeat_native(entry, flat.leaves, flat.n_leaves, thread_flags())
                 if quick != NULL:
                     entry.tally.hits += 1
                     return quick
@@ -612,7 +615,7 @@ cdef Match matches(Entry entry, Flat* flat) except? OTHER:
     cdef ThreadFlags* flags = thread_flags()
     if flat.n_leaves != PyTuple_GET_SIZE(avals) or flat_treedef(flat) is not entry.in_tree:
         return OTHER
-    if entry.generation != generation or trace_epoch() != entry.epoch or flags.disable_jit or flags.check_values:
+    if entry.generation != generation or trace_epoch(flags) != entry.epoch or flags.disable_jit or flags.check_values:
         return OTHER
     for i in range(flat.n_leaves):
         leaf = flat.leaves[i]
@@ -684,7 +687,7 @@ cdef bint flatten_dynamic(Entry entry, Flat* flat, PyObject** args, Py_ssize_t n
     return True
 
 
-cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) except? NULL:
+cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n, ThreadFlags* flags) except? NULL:
     """A call with the signature of an entry whose program is native: a new reference to its result, or NULL where it
     is no such call.
     """
@@ -698,22 +701,25 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     cdef Py_ssize_t i, n_results, size
     cdef size_t j
     cdef bint found = False
-    cdef ThreadFlags* flags = thread_flags()
     cdef list held = None
+    cdef char few_bytes[FEW_BYTES + ALIGNMENT]
+    cdef char* copies = aligned(few_bytes)
+    cdef char* next_copy
+    cdef HostMemory many_copies
+    cdef Py_ssize_t copied = 0
     if executable is None or executable.native is None or executable.donated or n != PyTuple_GET_SIZE(avals):
         return NULL
-    if entry.generation != generation or trace_epoch() != entry.epoch or flags.disable_jit or flags.check_values:
+    if entry.generation != generation or trace_epoch(flags) != entry.epoch or flags.disable_jit or flags.check_values:
         return NULL
     for i in range(n):
         leaf = leaves[i]
         if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
             if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
                 return NULL
-        elif not flags.transfer_guard and is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
-            if held is None:
-                held = []
-        else:
+        elif flags.transfer_guard or not is_readable(leaf):
             return NULL
+        else:
+            copied += room_of(<ShapedArray>PyTuple_GET_ITEM(avals, i))
     n_results = executable.native.n_outputs
     size = executable.native.n_parameters + 2 * n_results
     if size > FEW:
@@ -723,13 +729,17 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
     results = <PyObject**>(buffers + executable.native.n_parameters + n_results)
     memset(results, 0, n_results * sizeof(PyObject*))
     try:
+        if copied > FEW_BYTES:
+            many_copies = new_memory(copied)
+            copies = <char*>many_copies.data
         executable.make_results(buffers + executable.native.n_parameters, results)
-        if executable.native.lengthy and held is None:
+        if executable.native.lengthy:
             held = []
-        # As in Executable.gather, for values too: a program reads their memory, or a copy in `held`.
+        # As in Executable.gather, for values too: a program reads their memory, or a copy.
         while not found:
             found = True
             buffer = buffers
+            next_copy = copies
             for constant in executable.constant_arrays:
                 if is_in_memory(<ArrayImpl>constant):
                     buffer[0] = array_data(<ArrayImpl>constant)
@@ -743,8 +753,11 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
                 i = executable.taken[j]
                 leaf = leaves[i]
                 if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
+                    # Only now: an array may be changed in place by what has run since the call.
+                    if not is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
+                        return NULL
                     buffer[j] = read_argument(
-                        leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, held)
+                        leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, &next_copy)
                 elif is_in_memory(<ArrayImpl>leaf):
                     buffer[j] = array_data(<ArrayImpl>leaf)
                     if executable.native.lengthy:
@@ -767,6 +780,20 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n) excep
             xdecref(results[i])
         if buffers != few:
             PyMem_Free(buffers)
+
+
+cdef inline char* aligned(char* memory) noexcept:
+    return <char*>((<size_t>memory + ALIGNMENT - 1) & ~<size_t>(ALIGNMENT - 1))
+
+
+cdef inline Py_ssize_t room_of(ShapedArray aval) noexcept:
+    """The bytes that a copy of an argument takes, with those to the next one's alignment."""
+    return (aval.size * info[aval.code].itemsize + ALIGNMENT - 1) & ~<Py_ssize_t>(ALIGNMENT - 1)
+
+
+cdef inline bint is_readable(PyObject* leaf) noexcept:
+    """Whether it is of a type that `is_like` knows."""
+    return Py_TYPE(<object>leaf) == NDARRAY or Py_TYPE(<object>leaf) == FLOAT or Py_TYPE(<object>leaf) == INT
 
 
 cdef bint is_like(PyObject* leaf, ShapedArray aval) except -1:
@@ -794,29 +821,25 @@ cdef bint is_like(PyObject* leaf, ShapedArray aval) except -1:
     return False
 
 
-cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, list held) except NULL:
-    """Where the value of a NumPy array or a number is; `held` keeps it there."""
+cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, char** next_copy) noexcept:
+    """Where the value of a NumPy array or a number is: in place, or copied to `next_copy`, which moves on."""
     cdef Ndarray* array
-    cdef HostMemory memory
-    cdef Py_ssize_t size = aval.size * info[aval.code].itemsize
+    cdef char* memory = next_copy[0]
     if Py_TYPE(<object>leaf) == NDARRAY:
         array = <Ndarray*>leaf
-        if not copy and <size_t>array.data % 64 == 0:
+        if not copy and <size_t>array.data % ALIGNMENT == 0:
             return array.data
-        memory = new_memory(size)
-        memcpy(memory.data, array.data, size)
+        memcpy(memory, array.data, aval.size * info[aval.code].itemsize)
+    elif aval.code == FLOAT32:
+        (<float*>memory)[0] = <float>PyFloat_AS_DOUBLE(<object>leaf)
+    elif aval.code == FLOAT64:
+        (<double*>memory)[0] = PyFloat_AS_DOUBLE(<object>leaf)
+    elif aval.code == INT32:
+        (<int32_t*>memory)[0] = <int32_t>PyLong_AsLongLong(<object>leaf)
     else:
-        memory = new_memory(size)
-        if aval.code == FLOAT32:
-            (<float*>memory.data)[0] = <float>PyFloat_AS_DOUBLE(<object>leaf)
-        elif aval.code == FLOAT64:
-            (<double*>memory.data)[0] = PyFloat_AS_DOUBLE(<object>leaf)
-        elif aval.code == INT32:
-            (<int32_t*>memory.data)[0] = <int32_t>PyLong_AsLongLong(<object>leaf)
-        else:
-            (<int64_t*>memory.data)[0] = PyLong_AsLongLong(<object>leaf)
-    held.append(memory)
-    return memory.data
+        (<int64_t*>memory)[0] = PyLong_AsLongLong(<object>leaf)
+    next_copy[0] = memory + room_of(aval)
+    return memory
 
 
 cdef bint is_same_static(object value, tuple known) except -1:
@@ -844,7 +867,7 @@ cdef object run_flat(Entry entry, Flat* flat, bint all_arrays):
 
 cdef Entry find(JitFunction self, list leaves, TreeDef in_tree, object static):
     # As they are before tracing: another thread may change the options or empty the caches meanwhile.
-    cdef long epoch = trace_epoch(), known_generation = generation
+    cdef long epoch = trace_epoch(thread_flags()), known_generation = generation
     cdef list key = [cache_key(in_tree), static, epoch]
     cdef Entry entry
     cdef object device = None

@@ -45,6 +45,8 @@ cdef class HostMemory:
     cdef void* data
     cdef Py_ssize_t size
     cdef object owner            # whose memory it is; None: our own, from the pool
+    cdef Py_ssize_t dimension[2]    # the shape and the stride of a view of one dimension
+    cdef bint dimension_used
 
 cdef HostMemory new_memory(Py_ssize_t size)
 # Fills in a view of all of it, row-major and read-only.

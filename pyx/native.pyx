@@ -22,6 +22,7 @@ cdef class HostMemory:
     def __cinit__(self):
         self.data = NULL
         self.size = 0
+        self.dimension_used = False
 
     def __dealloc__(self):
         if self.owner is None:
@@ -31,7 +32,10 @@ cdef class HostMemory:
         PyBuffer_FillInfo(buffer, self, self.data, self.size, True, flags)
 
     def __releasebuffer__(self, Py_buffer* buffer):
-        PyMem_Free(buffer.internal)
+        if buffer.internal == self.dimension:
+            self.dimension_used = False
+        else:
+            PyMem_Free(buffer.internal)
 
     def __len__(self):
         return self.size
@@ -55,7 +59,12 @@ cdef int view_memory(HostMemory memory, Py_buffer* buffer, const char* format, P
                      tuple shape) except -1:
     cdef Py_ssize_t i, n = len(shape), stride = itemsize
     cdef Py_ssize_t* dimensions = NULL
-    if n:
+    if n == 1 and not memory.dimension_used:
+        dimensions = memory.dimension
+        dimensions[0] = shape[0]
+        dimensions[1] = stride
+        memory.dimension_used = True
+    elif n:
         dimensions = <Py_ssize_t*>PyMem_Malloc(2 * n * sizeof(Py_ssize_t))
         if dimensions == NULL:
             raise MemoryError()

@@ -203,6 +203,49 @@ def test_more_arguments_and_results_than_fit_on_the_stack():
         assert [int(y) for y in f(*values)] == [v + 1 for v in values]
 
 
+def test_many_arguments_of_the_caller():
+    """NumPy's and Python's values are copied where they are not aligned: together more than the stack has room for."""
+    f = cyxla.jit(lambda *xs: [x + 1 for x in xs])
+    for size in (0, 1, 3, 8, 17, 100):
+        memory = np.arange(size + 40, dtype=np.float32)
+        args = [memory[i : i + size] for i in range(40)] + [2.5, 7]
+        for _ in range(3):
+            for got, value in zip(f(*args), args, strict=True):
+                np.testing.assert_array_equal(got, value + np.float32(1))
+
+
+@pytest.mark.parametrize("change", ["shape", "size"])
+def test_an_argument_changed_while_it_is_passed(change):
+    """A collection during the call, before the argument is read: the result is of what it then is, or was."""
+
+    class Changes:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            if change == "shape":
+                x.shape = (2, 8)
+            else:
+                x.resize((2,), refcheck=False)
+
+    f = cyxla.jit(lambda x: x + 1)
+    thresholds = gc.get_threshold()
+    for _ in range(20):
+        x = np.arange(16, dtype=np.float32)
+        f(x)
+        gc.collect()
+        Changes()
+        try:
+            gc.set_threshold(1)
+            y = f(x)
+        finally:
+            gc.set_threshold(*thresholds)
+        assert y.shape in ((16,), (2, 8), (2,))
+        np.testing.assert_array_equal(np.ravel(y), 1 + np.arange(y.size, dtype=np.float32))
+        gc.collect()
+        assert x.shape != (16,)
+
+
 def test_numbers_that_do_not_fit():
     f = cyxla.jit(lambda x: x + 1)
     assert f(1) == 2
@@ -225,6 +268,21 @@ def test_views_of_results():
             y.delete()
             gc.collect()
             assert (view == 1).all()
+
+
+def test_views_at_the_same_time():
+    y = cyxla.jit(lambda: jnp.arange(6.0))()
+    z = y.reshape(2, 3)
+    first, other, second = memoryview(y), memoryview(z), memoryview(y)
+    assert (first.shape, other.shape, second.shape) == ((6,), (2, 3), (6,))
+    first.release()
+    third = memoryview(y)
+    fourth = memoryview(y.reshape(6, 1))
+    assert (second.shape, third.shape, fourth.shape) == ((6,), (6,), (6, 1))
+    assert (second.strides, third.strides, fourth.strides) == ((4,), (4,), (4, 4))
+    del y, z
+    assert second.tolist() == third.tolist() == [0, 1, 2, 3, 4, 5]
+    assert other.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_freed_memory_is_used_again():
