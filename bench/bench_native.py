@@ -6,6 +6,8 @@ shows how far single calls are from their median while another thread allocates,
 """
 
 import argparse
+import array
+import contextlib
 import functools
 import importlib
 import itertools
@@ -172,16 +174,49 @@ WINDOW = 100_000
 def tail(n):
     """Times single calls, alone and while a thread allocates, and the memory in use before and after.
 
-    Python code that computes for as long, and allocates nothing, shows what of the tail is the machine's: at a thousand
-    timer interrupts a second, one call of a microsecond in a thousand has one. Percentiles are taken of every 100,000
-    calls, and the medians of these printed, as the processor's speed changes within seconds.
+    NumPy's addition of two arrays, and Python code that computes for as long as each program and allocates nothing,
+    show what of the tail is the machine's: interrupts, and who else uses its cores and caches. The cases take turns at
+    100,000 calls, as the machine's state changes within seconds. Of the percentiles of these the medians are printed,
+    and how many medians p99.9 is in the calmest quarter of the turns, and in half of them.
     """
     importlib.import_module("cyxla").config.update("cyxla_native", True)
-    calls = {}
+    calls = {"NumPy's X + X, 16 elements": lambda: X + X}
     for name in ("x + 1, scalar", "MLP 8-32-32-4, batch 1"):
         function, *args = PROGRAMS[name]
         calls[name] = prepare("cyxla", function, args)
-    calls |= {f"Python code as long as {name}": computing_as_long_as(call) for name, call in calls.items()}
+        calls[f"Python code as long as {name}"] = computing_as_long_as(calls[name])
+    before = resident_kb()
+    for busy in (False, True):
+        with allocating_thread() if busy else contextlib.nullcontext():
+            percentiles = {name: [] for name in calls}
+            for _ in range(max(n // WINDOW, 1)):
+                for name, call in calls.items():
+                    percentiles[name].append(np.percentile(times_of(call, min(n, WINDOW)), [50, 99, 99.9]))
+        for name, rows in percentiles.items():
+            p50, p99, p999 = np.median(rows, axis=0)
+            calm, half = np.percentile([row[2] / row[0] for row in rows], [25, 50])
+            state = "another thread allocates" if busy else "alone"
+            print(
+                f"{name}, {n:,} calls, {state}: median {p50:.0f} ns, p99 {p99:.0f} ns, p99.9 {p999:.0f} ns "
+                f"({calm:.1f}, {half:.1f} medians)",
+                flush=True,
+            )
+    print(f"resident memory: {before:,} kB before, {resident_kb():,} kB after")
+
+
+def times_of(call, n):
+    """The times of single calls, in nanoseconds."""
+    times = array.array("q", bytes(8 * n))
+    clock = time.perf_counter_ns
+    for i in range(n):
+        start = clock()
+        call()
+        times[i] = clock() - start
+    return times
+
+
+@contextlib.contextmanager
+def allocating_thread():
     stop = threading.Event()
 
     def allocate():
@@ -190,31 +225,13 @@ def tail(n):
                 np.zeros(10_000).tolist()[:10]
             time.sleep(0.001)
 
-    times = np.ones(n, np.int64)
-    np.percentile(times, 50)
-    clock = time.perf_counter_ns
-    before = resident_kb()
-    for busy in (False, True):
-        for name, timed in calls.items():
-            stop.clear()
-            thread = threading.Thread(target=allocate)
-            if busy:
-                thread.start()
-            for i in range(n):
-                start = clock()
-                timed()
-                times[i] = clock() - start
-            if busy:
-                stop.set()
-                thread.join()
-            windows = times[: max(n // WINDOW, 1) * WINDOW].reshape(-1, min(n, WINDOW))
-            p50, p99, p999 = np.median(np.percentile(windows, [50, 99, 99.9], axis=1), axis=1)
-            state = "another thread allocates" if busy else "alone"
-            print(
-                f"{name}, {n:,} calls, {state}: median {p50:.0f} ns, p99 {p99:.0f} ns, p99.9 {p999:.0f} ns "
-                f"({p999 / p50:.1f} medians)"
-            )
-    print(f"resident memory: {before:,} kB before, {resident_kb():,} kB after")
+    thread = threading.Thread(target=allocate)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def computing_as_long_as(call):

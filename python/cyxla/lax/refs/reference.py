@@ -14,6 +14,34 @@ from cyxla._transform.references import is_reference
 from cyxla.lax.refs import indexing
 
 
+class _Access:
+    """Reading and writing by index, of a reference or of a view of a part of one."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index):
+        return get(self, index)
+
+    def __setitem__(self, index, value):
+        swap(self, index, value, "assignment to a reference")
+
+    def get(self, idx=()):
+        """What the index points at; `ref[idx]`."""
+        return get(self, idx)
+
+    def set(self, value, idx=()):
+        """Writes a value where the index points at; `ref[idx] = value`."""
+        swap(self, idx, value, "set of a reference")
+
+    def swap(self, value, idx=()):
+        """Writes a value where the index points at, and returns what was there."""
+        return swap(self, idx, value, "swap")
+
+    def addupdate(self, x, idx=()):
+        """Adds a value where the index points at."""
+        add(self, idx, x)
+
+
 class _RefType(type(MutableArray)):
     """Makes the references inside of transformed functions, which are tracers, instances of `Ref`."""
 
@@ -21,7 +49,7 @@ class _RefType(type(MutableArray)):
         return isinstance(instance, MutableArray) or is_reference(instance)
 
 
-class Ref(MutableArray, metaclass=_RefType):
+class Ref(_Access, MutableArray, metaclass=_RefType):
     """An array that can be overwritten. Made by `cyxla.new_ref`.
 
     `ref[...]` reads, `ref[index] = value` writes, `ref.addupdate(value, index)` adds; `ref.at[index]` is a view.
@@ -44,12 +72,6 @@ class Ref(MutableArray, metaclass=_RefType):
             return f"Ref(<frozen>, shape={self.shape}, dtype={self.dtype})"
         return repr(peek_mutable(self)).replace("Array(", "Ref(", 1)
 
-    def __getitem__(self, index):
-        return get(self, index)
-
-    def __setitem__(self, index, value):
-        swap(self, index, value, "assignment to a reference")
-
     def __len__(self):
         if not self.shape:
             raise TypeError("len() of a reference to a scalar")
@@ -57,22 +79,6 @@ class Ref(MutableArray, metaclass=_RefType):
 
     def __iter__(self):
         return iter([self[i] for i in range(len(self))])
-
-    def get(self, idx=()):
-        """What the index points at; `ref[idx]`."""
-        return get(self, idx)
-
-    def set(self, value, idx=()):
-        """Writes a value where the index points at; `ref[idx] = value`."""
-        swap(self, idx, value, "set of a reference")
-
-    def swap(self, value, idx=()):
-        """Writes a value where the index points at, and returns what was there."""
-        return swap(self, idx, value, "swap")
-
-    def addupdate(self, x, idx=()):
-        """Adds a value where the index points at."""
-        add(self, idx, x)
 
     @property
     def at(self):
@@ -130,7 +136,7 @@ def views(ref):
     return Views(View(ref, (), ()))
 
 
-class View:
+class View(_Access):
     """A part of a reference; reading and writing it reads and writes the reference."""
 
     __slots__ = ("arrays", "levels", "ref")
@@ -155,28 +161,6 @@ class View:
     @property
     def at(self):
         return Views(self)
-
-    def __getitem__(self, index):
-        return get(self, index)
-
-    def __setitem__(self, index, value):
-        swap(self, index, value, "assignment to a reference")
-
-    def get(self, idx=()):
-        """What the index points at, within the view."""
-        return get(self, idx)
-
-    def set(self, value, idx=()):
-        """Writes a value where the index points at, within the view."""
-        swap(self, idx, value, "set of a reference")
-
-    def swap(self, value, idx=()):
-        """Writes a value where the index points at, within the view, and returns what was there."""
-        return swap(self, idx, value, "swap")
-
-    def addupdate(self, x, idx=()):
-        """Adds a value where the index points at, within the view."""
-        add(self, idx, x)
 
     def __repr__(self):
         shapes, names = [a.shape for a in self.arrays], [str(a) for a in self.arrays]
