@@ -27,6 +27,10 @@ cdef class Primitive:
     cdef public object effects           # None, or (params) -> frozenset of effects
     cdef object effectful_abstract       # None, or (avals, params) -> (avals, effects)
     cdef readonly bint open              # a user's, whose rules come one by one
+    # Told to authors of transformations; nothing here depends on them.
+    cdef public bint ref_primitive       # makes or ends references
+    cdef public bint ref_allocating      # makes references
+    cdef public bint skip_canonicalization    # its operands are those of functions, converted when these were traced
     cdef public bint host                # a kernel of host.pyx, known by the primitive's name, may run it eagerly
     cdef object host_last                # host's plan of the last eager call
     cdef public dict host_plans

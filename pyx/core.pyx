@@ -97,16 +97,13 @@ cdef class Primitive:
 
     # Whether it is applied to a function, besides arrays; see `extend.core.CallPrimitive`.
     call_primitive = False
-    # Whether its operands or results are references, apart from those that its jaxprs have.
-    ref_primitive = False
-    ref_allocating = False
-    # Operands are arrays of the language's dtypes, of which nothing has to be made before.
-    skip_canonicalization = False
 
     def __init__(self, str name, *, abstract=None, impl=None, jvp=None, jvps=None, bint linear=False,
                  bint differentiable=True, linearize=None, transpose=None, batch=None, bint batch_needs_axis=False,
                  lower=None, kind=None, str accepts="biufc", bint multiple_results=False, effects=None,
-                 bint host=False):
+                 bint host=False, bint ref_primitive=False, bint ref_allocating=False,
+                 bint skip_canonicalization=False):
+        cdef str letter
         self.name = name
         self.abstract = abstract
         self.impl = impl
@@ -125,6 +122,9 @@ cdef class Primitive:
         self.multiple_results = multiple_results
         self.effects = effects
         self.host = host
+        self.ref_primitive = ref_primitive
+        self.ref_allocating = ref_allocating
+        self.skip_canonicalization = skip_canonicalization
         self.abstract_cache = {}
         self.eager_cache = {}
         self.lower_cache = {}

@@ -356,25 +356,18 @@ cdef class LoweringContext:
         self.lines, self.values, self.counter, self.token = [], {}, 0, None
         avals_in, avals_out = self.avals_in, self.avals_out
         arguments = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
-        declared = []
-        for i, var in enumerate(closed.jaxpr.invars):
-            attribute = "" if arg_attributes is None or not arg_attributes[i] else f" {{{arg_attributes[i]}}}"
-            declared.append(f"%arg{i}: {var.aval.mlir}{attribute}")
+        declared, declared_results = declarations(closed.jaxpr, arg_attributes, result_attributes)
         if passes_token:
             self.token = "%token"
             declared.insert(0, f"%token: {TOKEN}")
+            declared_results.insert(0, TOKEN)
         elif with_token:
             self.token = self.op(f"stablehlo.create_token : {TOKEN}")
         outs = self.inline(closed, arguments)
-        declared_results = []
-        for i, var in enumerate(closed.jaxpr.outvars):
-            attribute = "" if result_attributes is None or not result_attributes[i] else f" {{{result_attributes[i]}}}"
-            declared_results.append(var.aval.mlir + attribute)
         types = [v.aval.mlir for v in closed.jaxpr.outvars]
         if passes_token:
             outs.insert(0, self.token)
             types.insert(0, TOKEN)
-            declared_results.insert(0, TOKEN)
         tail = f' {", ".join(outs)} : {", ".join(types)}' if outs else ""
         body = "\n".join([f"    {line}" for line in self.lines])
         self.lines, self.values, self.counter = outer_lines, outer_values, outer_counter
@@ -397,16 +390,10 @@ cdef class LoweringContext:
             alternatives.append((name, self.function(closed, name, "private")))
             if not self.platform_matters:
                 break
-        index = "%platform: tensor<i32> {jax.global_constant = \"_platform_index\"}"
-        declared, results, names, types = [index], [], [], []
-        for i, var in enumerate(closed.jaxpr.invars):
-            attribute = "" if arg_attributes is None or not arg_attributes[i] else f" {{{arg_attributes[i]}}}"
-            declared.append(f"%arg{i}: {var.aval.mlir}{attribute}")
-            names.append(f"%arg{i}")
-            types.append(var.aval.mlir)
-        for i, var in enumerate(closed.jaxpr.outvars):
-            attribute = "" if result_attributes is None or not result_attributes[i] else f" {{{result_attributes[i]}}}"
-            results.append(var.aval.mlir + attribute)
+        declared, results = declarations(closed.jaxpr, arg_attributes, result_attributes)
+        declared.insert(0, "%platform: tensor<i32> {jax.global_constant = \"_platform_index\"}")
+        names = [f"%arg{i}" for i in range(len(closed.jaxpr.invars))]
+        types = [v.aval.mlir for v in closed.jaxpr.invars]
         types_out = [v.aval.mlir for v in closed.jaxpr.outvars]
         lines = []
         if is_ordered(closed):
@@ -559,6 +546,17 @@ cdef class LoweringContext:
 
 cdef inline ShapedArray atom_aval(object atom):
     return (<Literal>atom).aval if type(atom) is Literal else (<Var>atom).aval
+
+
+cdef tuple declarations(Jaxpr jaxpr, arg_attributes, result_attributes):
+    """What a function's signature says of its arguments, and of its results; lists of text."""
+    arguments = [f"%arg{i}: {var.aval.mlir}" for i, var in enumerate(jaxpr.invars)]
+    results = [var.aval.mlir for var in jaxpr.outvars]
+    for declared, attributes in ((arguments, arg_attributes), (results, result_attributes)):
+        for i, attribute in enumerate(attributes or ()):
+            if attribute:
+                declared[i] = f"{declared[i]} {{{attribute}}}"
+    return arguments, results
 
 
 def lower_module(ClosedJaxpr closed, str name, *, platforms=("cpu",), arg_attributes=None, result_attributes=None,

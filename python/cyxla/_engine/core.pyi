@@ -55,6 +55,9 @@ class Primitive:
         multiple_results: bool = False,
         effects: Callable[..., frozenset[Any]] | None = None,
         host: bool = False,
+        ref_primitive: bool = False,
+        ref_allocating: bool = False,
+        skip_canonicalization: bool = False,
     ) -> None: ...
     @property
     def name(self) -> str: ...

@@ -228,6 +228,7 @@ custom_jvp_call_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=lambda *, call_jaxpr, **params: call_jaxpr.effects,
+    skip_canonicalization=True,
 )
 
 
@@ -572,6 +573,7 @@ custom_vjp_call_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=lambda *, call_jaxpr, **params: call_jaxpr.effects,
+    skip_canonicalization=True,
 )
 
 

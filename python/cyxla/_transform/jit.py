@@ -109,6 +109,7 @@ jit_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=_effects,
+    skip_canonicalization=True,
 )
 
 

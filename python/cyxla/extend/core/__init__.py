@@ -182,8 +182,7 @@ class CallPrimitive(Primitive):
     call_primitive = True
 
     def __init__(self, name):
-        super().__init__(name)
-        self.multiple_results = True
+        super().__init__(name, multiple_results=True, skip_canonicalization=True)
         self.def_impl(call_impl)
 
     def bind(self, fun, *args, **params):

@@ -260,6 +260,7 @@ cond_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=lambda *, branches, **params: union_effects(*branches),
+    skip_canonicalization=True,
 )
 
 

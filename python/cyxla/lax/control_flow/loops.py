@@ -222,6 +222,7 @@ while_p = Primitive(
     lower=_lower,
     multiple_results=True,
     effects=lambda *, cond_jaxpr, body_jaxpr, **params: union_effects(cond_jaxpr, body_jaxpr),
+    skip_canonicalization=True,
 )
 
 

@@ -397,6 +397,7 @@ scan_p = Primitive(
     lower=lower_fun(_as_while, multiple_results=True),
     multiple_results=True,
     effects=lambda *, jaxpr, **params: union_effects(jaxpr),
+    skip_canonicalization=True,
 )
 
 

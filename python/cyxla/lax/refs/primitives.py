@@ -109,6 +109,8 @@ new_ref_p = Primitive(
     batch=_new_batch,
     batch_needs_axis=True,
     effects=lambda **params: NEW,
+    ref_primitive=True,
+    ref_allocating=True,
 )
 install_new_reference(new_ref_p)
 
@@ -343,6 +345,7 @@ freeze_p = Primitive(
     jvp=_freeze_jvp,
     batch=lambda args, dims: (freeze_p.bind(*args), dims[0]),
     effects=lambda **params: NEW,
+    ref_primitive=True,
 )
 
 
