@@ -5,6 +5,8 @@ A program is a function of the module: `agree(lambda jax: jax.grad(jax.numpy.sin
 
 import builtins
 import importlib
+import pkgutil
+import types
 
 import jax
 import numpy as np
@@ -14,6 +16,21 @@ import cyxla
 
 for name in ("numpy", "lax", "random", "nn", "tree_util"):
     importlib.import_module(f"cyxla.{name}")
+
+
+def in_both(**paths):
+    """Two namespaces, for Cyxla and for jax: the package as `jax`, `jnp`, and modules or members of it by their paths.
+
+    `OURS, THEIRS = MODULES = in_both(core="extend.core", Primitive="extend.core.Primitive")`
+    """
+    return [
+        types.SimpleNamespace(
+            jax=package,
+            jnp=package.numpy,
+            **{name: pkgutil.resolve_name(f"{package.__name__}.{path}") for name, path in paths.items()},
+        )
+        for package in (cyxla, jax)
+    ]
 
 
 def is_key(x):

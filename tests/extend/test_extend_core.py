@@ -3,33 +3,26 @@
 import importlib
 import subprocess
 import sys
-import types
 import warnings
 
-import jax
 import numpy as np
 import pytest
-from compare import assert_same
+from compare import assert_same, in_both
 
 import cyxla
 
 X = np.arange(3, dtype=np.float32)
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        **{
-            path.rsplit(".", 1)[-1]: importlib.import_module(f"{module.__name__}.{path}")
-            for path in (
-                "api_util", "core", "extend.linear_util", "extend.source_info_util", "interpreters.ad",
-                "interpreters.batching", "interpreters.partial_eval", "tree_util",
-            )
-        },
-        xcore=importlib.import_module(f"{module.__name__}.extend.core"),
-    )
-    for module in (cyxla, jax)
-]  # fmt: skip
-OURS, THEIRS = MODULES
+OURS, THEIRS = MODULES = in_both(
+    api_util="api_util",
+    core="core",
+    linear_util="extend.linear_util",
+    source_info_util="extend.source_info_util",
+    ad="interpreters.ad",
+    batching="interpreters.batching",
+    partial_eval="interpreters.partial_eval",
+    tree_util="tree_util",
+    xcore="extend.core",
+)
 
 
 def wrapped(lib, fun, *args):

@@ -1,37 +1,39 @@
 """What the objects of `extend.core`, of sources, references and keys can be asked for; against jax."""
 
-import importlib
 import types
 
 import jax
 import numpy as np
 import pytest
-from compare import agree, assert_same, both_raise
+from compare import agree, assert_same, both_raise, in_both
 from jaxlib.mlir.dialects import stablehlo as hlo
 
 import cyxla
 
 M = np.arange(6, dtype=np.float32).reshape(2, 3)
 ROW = np.full(3, 7, np.float32)
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        ShapedArray=importlib.import_module(f"{module.__name__}.core").ShapedArray,
-        core=importlib.import_module(f"{module.__name__}.extend.core"),
-        primitives=importlib.import_module(f"{module.__name__}.extend.core.primitives"),
-        sources=importlib.import_module(f"{module.__name__}.extend.source_info_util"),
-        xrandom=importlib.import_module(f"{module.__name__}.extend.random"),
-        ref=importlib.import_module(f"{module.__name__}.ref"),
-        mlir=importlib.import_module(f"{module.__name__}.interpreters.mlir"),
-    )
-    for module in (cyxla, jax)
-]
-OURS, THEIRS = MODULES
+OURS, THEIRS = MODULES = in_both(
+    ShapedArray="core.ShapedArray",
+    core="extend.core",
+    primitives="extend.core.primitives",
+    sources="extend.source_info_util",
+    xrandom="extend.random",
+    ref="ref",
+    mlir="interpreters.mlir",
+)
 
 
 def scalar(m):
     return m.ShapedArray((), np.dtype(np.float32))
+
+
+def using_a_reference(m):
+    def use(x):
+        ref = m.jax.new_ref(x)
+        ref[...] = ref[...] + x
+        return m.jax.freeze(ref)
+
+    return use
 
 
 def ref_aval(m, *change):
@@ -44,8 +46,18 @@ MEMBERS = {
     "hash of a table": lambda m: m.core.Literal(m.jnp.ones(3), m.ShapedArray((3,), np.float32)).hash,
     "a literal": lambda m: [m.core.Literal(2.0, scalar(m)).pretty_print(None, print_dtype=b) for b in (True, False)],
     "a result that nobody uses": lambda m: m.core.DropVar(scalar(m)).pretty_print(None),
-    "references": lambda m: [m.core.Primitive("p").ref_primitive, m.primitives.add_p.ref_allocating],
-    "canonicalization": lambda m: m.core.Primitive("p").skip_canonicalization,
+    "properties of primitives": lambda m: [
+        (name, p.ref_primitive, p.ref_allocating, p.skip_canonicalization, p.call_primitive)
+        for name in sorted(set(dir(OURS.primitives)) & set(dir(THEIRS.primitives)))
+        if name.endswith("_p") and (p := getattr(m.primitives, name))
+    ],
+    "properties of the primitives of references": lambda m: [
+        (str(e.primitive), e.primitive.ref_primitive, e.primitive.ref_allocating)
+        for e in m.jax.make_jaxpr(using_a_reference(m))(ROW).eqns
+    ],
+    "properties of a primitive of a user": lambda m: [
+        getattr(m.core.Primitive("p"), name) for name in ("ref_primitive", "ref_allocating", "skip_canonicalization")
+    ],
     "effects": lambda m: [m.core.Primitive("p").is_effectful, m.primitives.add_p.is_effectful],
     "effects of a loop": lambda m: m.primitives.jit_p.is_effectful(
         m.jax.make_jaxpr(m.jax.jit(m.jnp.sin))(1.0).eqns[0].params

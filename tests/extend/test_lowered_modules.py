@@ -1,14 +1,12 @@
 """Whole modules from jaxprs, effects that may be lowered, options of compilation; against jax."""
 
 import collections
-import importlib
 import re
 import types
 
-import jax
 import numpy as np
 import pytest
-from compare import both_raise
+from compare import both_raise, in_both
 from jaxlib.mlir.dialects import stablehlo as hlo
 
 import cyxla
@@ -16,18 +14,9 @@ from cyxla._engine import dispatch
 from cyxla._runtime import backend, compiler, execute
 
 X = np.array([1.0, 2.0, 5.0], np.float32)
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        core=importlib.import_module(f"{module.__name__}.extend.core"),
-        primitives=importlib.import_module(f"{module.__name__}.extend.core.primitives"),
-        mlir=importlib.import_module(f"{module.__name__}.interpreters.mlir"),
-        pxla=importlib.import_module(f"{module.__name__}.interpreters.pxla"),
-    )
-    for module in (cyxla, jax)
-]
-OURS, THEIRS = MODULES
+OURS, THEIRS = MODULES = in_both(
+    core="extend.core", primitives="extend.core.primitives", mlir="interpreters.mlir", pxla="interpreters.pxla"
+)
 
 
 def of(module):

@@ -1,12 +1,9 @@
 """Lowering rules with MLIR's builders: contexts, constants, attributes, `lower_fun` inside rules; against jax."""
 
-import importlib
-import types
-
 import jax
 import numpy as np
 import pytest
-from compare import assert_same
+from compare import assert_same, in_both
 from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import func
 from jaxlib.mlir.dialects import stablehlo as hlo
@@ -14,18 +11,9 @@ from jaxlib.mlir.dialects import stablehlo as hlo
 import cyxla
 
 X = np.arange(3, dtype=np.float32)
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        lax=module.lax,
-        ShapedArray=importlib.import_module(f"{module.__name__}.core").ShapedArray,
-        Primitive=importlib.import_module(f"{module.__name__}.extend.core").Primitive,
-        mlir=importlib.import_module(f"{module.__name__}.interpreters.mlir"),
-    )
-    for module in (cyxla, jax)
-]
-OURS, THEIRS = MODULES
+OURS, THEIRS = MODULES = in_both(
+    lax="lax", ShapedArray="core.ShapedArray", Primitive="extend.core.Primitive", mlir="interpreters.mlir"
+)
 mlir = OURS.mlir
 
 

@@ -1,29 +1,20 @@
 """Rules of users that say what `checkpoint` keeps of their primitives' equations; against jax."""
 
-import importlib
-import types
-
 import jax
 import numpy as np
 import pytest
-from compare import both_raise
+from compare import both_raise, in_both
 from jaxlib.mlir.dialects import stablehlo as hlo
 
 import cyxla
 
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        core=importlib.import_module(f"{module.__name__}.extend.core"),
-        ad=importlib.import_module(f"{module.__name__}.interpreters.ad"),
-        mlir=importlib.import_module(f"{module.__name__}.interpreters.mlir"),
-        pe=importlib.import_module(f"{module.__name__}.interpreters.partial_eval"),
-        batching=importlib.import_module(f"{module.__name__}.interpreters.batching"),
-    )
-    for module in (cyxla, jax)
-]
-OURS, THEIRS = MODULES
+OURS, THEIRS = MODULES = in_both(
+    core="extend.core",
+    ad="interpreters.ad",
+    mlir="interpreters.mlir",
+    pe="interpreters.partial_eval",
+    batching="interpreters.batching",
+)
 
 
 def sine(m, rule=None):

@@ -1,25 +1,14 @@
 """Generators of users with the functions of `random`, under transformations; against jax."""
 
-import importlib
 import pickle
-import types
 
-import jax
 import numpy as np
 import pytest
-from compare import assert_same
+from compare import assert_same, in_both
 
 import cyxla
 
-MODULES = [
-    types.SimpleNamespace(
-        jax=module,
-        jnp=module.numpy,
-        random=importlib.import_module(f"{module.__name__}.random"),
-        xrandom=importlib.import_module(f"{module.__name__}.extend.random"),
-    )
-    for module in (cyxla, jax)
-]
+MODULES = in_both(random="random", xrandom="extend.random")
 
 
 def counter(m):

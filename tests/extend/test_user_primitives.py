@@ -1,13 +1,11 @@
 """Primitives of users, with rules given one by one: the same program with Cyxla and with jax."""
 
 import functools
-import importlib
 import pickle
-import types
 
 import numpy as np
 import pytest
-from compare import assert_same
+from compare import assert_same, in_both
 from jaxlib.mlir.dialects import stablehlo as hlo
 
 import cyxla
@@ -17,24 +15,16 @@ X = np.arange(3, dtype=np.float32)
 M = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
-def modules(name):
-    """The public modules of a library that a definition of primitives uses."""
-    load = lambda module: importlib.import_module(f"{name}.{module}")
-    return types.SimpleNamespace(
-        jax=importlib.import_module(name),
-        jnp=load("numpy"),
-        lax=load("lax"),
-        ShapedArray=load("core").ShapedArray,
-        core=load("extend.core"),
-        ad=load("interpreters.ad"),
-        batching=load("interpreters.batching"),
-        mlir=load("interpreters.mlir"),
-        pe=load("interpreters.partial_eval"),
-        xla=load("interpreters.xla"),
-    )
-
-
-OURS, THEIRS = modules("cyxla"), modules("jax")
+OURS, THEIRS = in_both(
+    lax="lax",
+    ShapedArray="core.ShapedArray",
+    core="extend.core",
+    ad="interpreters.ad",
+    batching="interpreters.batching",
+    mlir="interpreters.mlir",
+    pe="interpreters.partial_eval",
+    xla="interpreters.xla",
+)
 
 
 def same(define, program, *args):
