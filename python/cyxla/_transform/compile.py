@@ -56,10 +56,12 @@ class Program:
         jaxpr = closed.jaxpr
         jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), keep_unused)
         self.kept = None if all(used) else tuple(i for i, u in enumerate(used) if u)
-        live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}
-        live.update(v for v in jaxpr.outvars if type(v) is Var)
-        pairs = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if v in live]
-        jaxpr = Jaxpr([v for v, _ in pairs], jaxpr.invars, jaxpr.outvars, jaxpr.eqns)
+        pairs = []
+        if jaxpr.constvars:
+            live = {v for eqn in jaxpr.eqns for v in eqn.invars if type(v) is Var}
+            live.update(v for v in jaxpr.outvars if type(v) is Var)
+            pairs = [(v, c) for v, c in zip(jaxpr.constvars, closed.consts) if v in live]
+            jaxpr = Jaxpr([v for v, _ in pairs], jaxpr.invars, jaxpr.outvars, jaxpr.eqns)
         self.donated, attributes = plan_donation(jaxpr, used, donated)
         self.name = name
         self.record = record

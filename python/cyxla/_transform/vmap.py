@@ -27,6 +27,8 @@ def _is_axis(x):
 
 def flat_axes(what, axes, tree, api="vmap"):
     """One axis (or None) a leaf, from a tree prefix of axes."""
+    if axes is None or type(axes) is int:
+        return [axes] * tree.num_leaves
     try:
         is_leaf = _is_axis if vmappables.registered else _is_none
         flat = broadcast_prefix(axes, tree_unflatten(tree, [0] * tree.num_leaves), is_leaf)

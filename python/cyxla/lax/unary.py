@@ -33,11 +33,15 @@ def _row(name, accepts, lower, derivative=None, **rules):
     return Primitive(name, kind="elementwise", accepts=accepts, lower=lower, **rules)
 
 
-def _accurate(operation):
-    """Lowering of the operations that take an accuracy."""
+def _accurate(operation, complex_function=None):
+    """Lowering of the operations that take an accuracy; the complex form of some is spelled out in real ones."""
+    traces = None if complex_function is None else trace_table()
 
     def rule(ctx, x, accuracy=None):
-        return ctx.op(f"{operation} {x}{accuracy_attribute(accuracy)} : {ctx.avals_out[0].mlir}")
+        if complex_function is not None and is_complex(ctx.avals_in[0]):
+            return inline(ctx, complex_function, [x], ctx.avals_in, traces)
+        attribute = "" if accuracy is None else accuracy_attribute(accuracy)
+        return ctx.op(f"{operation} {x}{attribute} : {ctx.avals_out[0].mlir}")
 
     return rule
 
@@ -52,18 +56,6 @@ def _accurate_op(primitive, name, doc):
         signature="(x, *, accuracy=None)",
         keywords=lambda x, **options: primitive.bind(x, **options),
     )
-
-
-def _by_kind(real, complex_function):
-    """Lowering of the operations whose complex form is spelled out in real ones."""
-    traces = trace_table()
-
-    def rule(ctx, x, accuracy=None):
-        if is_complex(ctx.avals_in[0]):
-            return inline(ctx, complex_function, [x], ctx.avals_in, traces)
-        return real(ctx, x, accuracy=accuracy)
-
-    return rule
 
 
 # ---- arithmetic
@@ -297,15 +289,13 @@ def _complex_cos(z):
     return lax.select(lax.eq(x, zero), lax.complex(real, zero), lax.complex(real, lax.mul(lax.neg(lax.sin(x)), sinh_y)))
 
 
-sin_p = _row(
-    "sin", "fc", _by_kind(_accurate("stablehlo.sine"), _complex_sin), lambda t, ans, x, **_: lax.mul(t, lax.cos(x))
-)
+sin_p = _row("sin", "fc", _accurate("stablehlo.sine", _complex_sin), lambda t, ans, x, **_: lax.mul(t, lax.cos(x)))
 sin = _accurate_op(sin_p, "sin", "Elementwise sine.")
 
 cos_p = _row(
     "cos",
     "fc",
-    _by_kind(_accurate("stablehlo.cosine"), _complex_cos),
+    _accurate("stablehlo.cosine", _complex_cos),
     lambda t, ans, x, **_: lax.neg(lax.mul(t, lax.sin(x))),
 )
 cos = _accurate_op(cos_p, "cos", "Elementwise cosine.")
