@@ -718,7 +718,7 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n, Threa
                 return NULL
         elif flags.transfer_guard or not is_readable(leaf):
             return NULL
-        else:
+        elif executable.native.lengthy or not is_aligned(leaf):
             copied += room_of(<ShapedArray>PyTuple_GET_ITEM(avals, i))
     n_results = executable.native.n_outputs
     size = executable.native.n_parameters + 2 * n_results
@@ -756,8 +756,15 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n, Threa
                     # Only now: an array may be changed in place by what has run since the call.
                     if not is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
                         return NULL
-                    buffer[j] = read_argument(
-                        leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), executable.native.lengthy, &next_copy)
+                    if is_aligned(leaf) and not executable.native.lengthy:
+                        buffer[j] = (<Ndarray*>leaf).data
+                        continue
+                    size = room_of(<ShapedArray>PyTuple_GET_ITEM(avals, i))
+                    if size > copies + copied - next_copy:
+                        return NULL
+                    copy_argument(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i), next_copy)
+                    buffer[j] = next_copy
+                    next_copy += size
                 elif is_in_memory(<ArrayImpl>leaf):
                     buffer[j] = array_data(<ArrayImpl>leaf)
                     if executable.native.lengthy:
@@ -796,6 +803,11 @@ cdef inline bint is_readable(PyObject* leaf) noexcept:
     return Py_TYPE(<object>leaf) == NDARRAY or Py_TYPE(<object>leaf) == FLOAT or Py_TYPE(<object>leaf) == INT
 
 
+cdef inline bint is_aligned(PyObject* leaf) noexcept:
+    """Whether it is a NumPy array that a program can read where it is."""
+    return Py_TYPE(<object>leaf) == NDARRAY and <size_t>(<Ndarray*>leaf).data % ALIGNMENT == 0
+
+
 cdef bint is_like(PyObject* leaf, ShapedArray aval) except -1:
     """Whether a NumPy array or a number is read as an array of this aval, without conversion other than a number's."""
     cdef PyTypeObject* kind = Py_TYPE(<object>leaf)
@@ -821,15 +833,10 @@ cdef bint is_like(PyObject* leaf, ShapedArray aval) except -1:
     return False
 
 
-cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, char** next_copy) noexcept:
-    """Where the value of a NumPy array or a number is: in place, or copied to `next_copy`, which moves on."""
-    cdef Ndarray* array
-    cdef char* memory = next_copy[0]
+cdef void copy_argument(PyObject* leaf, ShapedArray aval, char* memory) noexcept:
+    """Writes the value of a NumPy array or a number, which `is_like` has accepted for the aval, to memory."""
     if Py_TYPE(<object>leaf) == NDARRAY:
-        array = <Ndarray*>leaf
-        if not copy and <size_t>array.data % ALIGNMENT == 0:
-            return array.data
-        memcpy(memory, array.data, aval.size * info[aval.code].itemsize)
+        memcpy(memory, (<Ndarray*>leaf).data, aval.size * info[aval.code].itemsize)
     elif aval.code == FLOAT32:
         (<float*>memory)[0] = <float>PyFloat_AS_DOUBLE(<object>leaf)
     elif aval.code == FLOAT64:
@@ -838,8 +845,6 @@ cdef void* read_argument(PyObject* leaf, ShapedArray aval, bint copy, char** nex
         (<int32_t*>memory)[0] = <int32_t>PyLong_AsLongLong(<object>leaf)
     else:
         (<int64_t*>memory)[0] = PyLong_AsLongLong(<object>leaf)
-    next_copy[0] = memory + room_of(aval)
-    return memory
 
 
 cdef bint is_same_static(object value, tuple known) except -1:
