@@ -60,6 +60,8 @@ def test_is_small():
     assert not compiler.is_small(ADD.encode() + b"stablehlo.while")
     assert compiler.is_small(b"stablehlo.transpose tensor<2000x2000xf32>")
     assert not compiler.is_small(b"stablehlo.transpose tensor<3000x3000xf32>")
+    assert compiler.is_small(b"stablehlo.slice tensor<1000x1000xf32>")
+    assert not compiler.is_small(b"stablehlo.slice tensor<2000x1000xf32>")
     assert compiler.is_small(b"stablehlo.add tensor<3000x3000xf32>")
     assert not compiler.is_small(ADD.encode() + b"stablehlo.tan %x")
     donated = b"func.func public @main(%%arg0: tensor<%dxf32> {tf.aliasing_output = 0 : i32})\n"

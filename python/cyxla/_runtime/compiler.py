@@ -23,8 +23,8 @@ from .options import options as runtime_options
 # 4.5 and 7.7 us; four blocks of norm, gelu and softmax of 8 numbers compile in 230 and 300 ms, of 16K in 147 and 388;
 # softmax of 256K numbers runs in 240 and 300 us; adding 8K numbers into 1000 takes 12 and 29 us; concatenating and
 # gathering a million is 1.1 to 5 times slower; transposing three million numbers takes 3.2 and 2.5 ms, ten million 18.5
-# and 21; 100 steps of a scan over 16K numbers 5 times. What is written over a donated argument is not vectorized
-# without them: gelu of 1024 donated numbers takes 0.8 and 3.6 us.
+# and 21; taking every second of three million 290 and 380 us; 100 steps of a scan over 16K numbers 5 times. What is
+# written over a donated argument is not vectorized without them: gelu of 1024 donated numbers takes 0.8 and 3.6 us.
 MAX_LINES = 400
 MAX_LINES_OF_LARGE = 200
 LARGE = 1 << 14
@@ -34,6 +34,7 @@ _LARGEST = (
     (re.compile(rb"stablehlo\.(?:dot|convolution|scatter|select_and_scatter)|tf\.aliasing_output"), 64),
     (re.compile(rb"stablehlo\.reduce\b"), 4096),
     (re.compile(rb"stablehlo\.(?:reduce_window|concatenate|gather|sort|dynamic_\w+|pad|fft|custom_call)\b"), LARGE),
+    (re.compile(rb"stablehlo\.(?:slice|reverse)\b"), 1 << 20),
     (re.compile(rb"stablehlo\.transpose\b"), 1 << 22),
 )
 _PRODUCT = re.compile(rb"stablehlo\.(?:dot|convolution)")
