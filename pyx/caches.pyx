@@ -32,6 +32,16 @@ cpdef int keep(dict table, object key, object value, Py_ssize_t bound, str name)
     return 0
 
 
+def snapshot(iterate):
+    """What `iterate()` goes through, as a list: of a weak table, to which other threads may add meanwhile."""
+    while True:
+        try:
+            return list(iterate())
+        except RuntimeError:
+            # It was added to: once more.
+            pass
+
+
 def evicted(str name):
     """How many entries `keep` has dropped from the tables of a cache."""
     return evictions.get(name, 0)

@@ -128,6 +128,7 @@ cdef class Primitive:
         self.abstract_cache = {}
         self.eager_cache = {}
         self.lower_cache = {}
+        self.host_plans = {}
         self.open = abstract is None and kind is None
         if not self.open:
             primitives[name] = self

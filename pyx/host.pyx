@@ -356,8 +356,6 @@ cdef bint is_repeated(Plan last, tuple args, dict params) except -1:
 cdef Plan find_plan(Primitive primitive, tuple args, dict params):
     cdef Plan found
     key = (tuple([(<Array> x).aval for x in args]), params_key(primitive, params))
-    if primitive.host_plans is None:
-        primitive.host_plans = {}
     try:
         found = <Plan> primitive.host_plans.get(key)
     except TypeError:

@@ -3,6 +3,8 @@
 import functools
 import gc
 import resource
+import sys
+import threading
 import weakref
 
 import numpy as np
@@ -80,6 +82,49 @@ def test_keep_drops_the_oldest_quarter():
     assert list(table) == list(range(8)) and caches.evicted("of a test") == 0
     caches.keep(table, 8, 8, 8, "of a test")
     assert list(table) == [3, 4, 5, 6, 7, 8] and caches.evicted("of a test") == 3
+
+
+def test_caches_that_others_fill_meanwhile():
+    """One thread jits functions and uses primitives, while this one asks what there is and forgets it."""
+    stop, wrong = threading.Event(), []
+
+    def fill():
+        try:
+            while not stop.is_set():
+                jitted = [cyxla.jit(functools.partial(body, i)) for i in range(1000)]
+                assert len(jitted) == 1000
+                np.testing.assert_array_equal(jnp.concatenate([jnp.ones(2), jnp.ones(1)]), np.ones(3))
+        except BaseException as error:
+            wrong.append(error)
+
+    thread = threading.Thread(target=fill)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(300):
+            cyxla.cache_info()
+            cyxla.clear_caches()
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert not wrong
+
+
+def test_a_snapshot_is_taken_again_where_the_table_has_grown():
+    tables = weakref.WeakSet([test_two_caches_of_one_name])
+    taken = []
+
+    def iterate():
+        for table in tables:
+            if not taken:
+                taken.append(table)
+                tables.add(iterate)
+            yield table
+
+    assert set(caches.snapshot(iterate)) == {test_two_caches_of_one_name, iterate}
+    assert taken == [test_two_caches_of_one_name]
 
 
 def test_two_caches_of_one_name():

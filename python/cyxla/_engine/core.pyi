@@ -32,7 +32,7 @@ class Primitive:
     lower: str | Callable[..., Any] | None
     effects: Callable[..., frozenset[Any]] | None
     host: bool
-    host_plans: dict[Any, Any] | None
+    host_plans: dict[Any, Any]
     eager_cache: dict[Any, Any]
     lower_cache: dict[Any, Any]
     def __init__(

@@ -35,8 +35,8 @@ def own_entries(jitted):
 
 
 def _all_entries():
-    shared = [table for by_options in list(_entries.values()) for table in list(by_options.values())]
-    return shared + [jitted.entries for jitted in list(_others)]
+    shared = [table for by_options in caches.snapshot(_entries.values) for table in list(by_options.values())]
+    return shared + [jitted.entries for jitted in caches.snapshot(_others.copy)]
 
 
 def _forget_signatures():
@@ -71,13 +71,18 @@ def _eager():
 
 def _forget_plans():
     for primitive in all_primitives().values():
-        primitive.host_plans = None
+        primitive.host_plans.clear()
     dispatch.forget_last_calls()
 
 
 def _plans():
-    entries = sum(len(p.host_plans) for p in all_primitives().values() if p.host_plans is not None)
+    entries = sum(len(p.host_plans) for p in all_primitives().values())
     return CacheInfo(entries, host.PLAN_BOUND, evictions=caches.evicted("plans of host kernels"))
+
+
+def _options():
+    entries = sum(map(len, caches.snapshot(_entries.values)))
+    return CacheInfo(entries, _OPTIONS_BOUND, evictions=caches.evicted("options of jitted functions"))
 
 
 caches.register("plans of host kernels", _plans, _forget_plans)
@@ -85,9 +90,7 @@ caches.register("signatures of jitted functions", _signatures, _forget_signature
 caches.register("eager programs", _eager, _forget_eager)
 caches.register(
     "options of jitted functions",
-    lambda: CacheInfo(
-        sum(map(len, _entries.values())), _OPTIONS_BOUND, evictions=caches.evicted("options of jitted functions")
-    ),
+    _options,
     # Kept: jitted functions hold the tables.
     lambda: None,
 )

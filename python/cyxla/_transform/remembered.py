@@ -2,7 +2,7 @@
 
 import weakref
 
-from cyxla._engine.caches import keep, register_tables
+from cyxla._engine.caches import keep, register_tables, snapshot
 from cyxla._engine.config import epoch
 from cyxla._engine.core import Tracer
 from cyxla._transform import sameness
@@ -10,7 +10,7 @@ from cyxla._transform import sameness
 # Traces of one function.
 TRACE_BOUND = 1024
 _traces = weakref.WeakKeyDictionary()
-register_tables("traces of functions", TRACE_BOUND, lambda: list(_traces.values()))
+register_tables("traces of functions", TRACE_BOUND, lambda: snapshot(_traces.values))
 
 
 def _closes_over_no_tracer(traced):

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import MutableMapping
 
+from cyxla._engine.caches import snapshot
 from cyxla._engine.core import Primitive, all_primitives
 
 # Users' primitives that got a rule here; the library's are known to the engine.
@@ -37,7 +38,7 @@ class RuleTable(MutableMapping):
         self._write(primitive, None)
 
     def __iter__(self):
-        seen = {*all_primitives().values(), *_open}
+        seen = {*all_primitives().values(), *snapshot(_open.copy)}
         return iter([p for p in seen if self._read(p) is not None])
 
     def __len__(self):
