@@ -716,7 +716,7 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n, Threa
         if Py_TYPE(<object>leaf) == <PyTypeObject*>ArrayImpl:
             if <PyObject*>(<ArrayImpl>leaf).aval != PyTuple_GET_ITEM(avals, i) or (<ArrayImpl>leaf).committed_:
                 return NULL
-        elif flags.transfer_guard or not is_readable(leaf):
+        elif flags.transfer_guard or not is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
             return NULL
         elif executable.native.lengthy or not is_aligned(leaf):
             copied += room_of(<ShapedArray>PyTuple_GET_ITEM(avals, i))
@@ -753,7 +753,7 @@ cdef PyObject* repeat_native(Entry entry, PyObject** leaves, Py_ssize_t n, Threa
                 i = executable.taken[j]
                 leaf = leaves[i]
                 if Py_TYPE(<object>leaf) != <PyTypeObject*>ArrayImpl:
-                    # Only now: an array may be changed in place by what has run since the call.
+                    # Again: an array may have been changed in place by what has run since.
                     if not is_like(leaf, <ShapedArray>PyTuple_GET_ITEM(avals, i)):
                         return NULL
                     if is_aligned(leaf) and not executable.native.lengthy:
@@ -796,11 +796,6 @@ cdef inline char* aligned(char* memory) noexcept:
 cdef inline Py_ssize_t room_of(ShapedArray aval) noexcept:
     """The bytes that a copy of an argument takes, with those to the next one's alignment."""
     return (aval.size * info[aval.code].itemsize + ALIGNMENT - 1) & ~<Py_ssize_t>(ALIGNMENT - 1)
-
-
-cdef inline bint is_readable(PyObject* leaf) noexcept:
-    """Whether it is of a type that `is_like` knows."""
-    return Py_TYPE(<object>leaf) == NDARRAY or Py_TYPE(<object>leaf) == FLOAT or Py_TYPE(<object>leaf) == INT
 
 
 cdef inline bint is_aligned(PyObject* leaf) noexcept:

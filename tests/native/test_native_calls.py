@@ -214,6 +214,15 @@ def test_many_arguments_of_the_caller():
                 np.testing.assert_array_equal(got, value + np.float32(1))
 
 
+def test_arguments_of_which_only_the_type_matters():
+    """The program does not read them, and yet another shape or dtype is another signature."""
+    by_shape = cyxla.jit(lambda x, y: x * y.shape[0])
+    by_dtype = cyxla.jit(lambda x, y: x * (2 if y.dtype == jnp.int32 else 3))
+    x = jnp.float32(1)
+    assert [float(by_shape(x, np.ones(n, np.float32))) for n in (3, 3, 4, 3, 5)] == [3, 3, 4, 3, 5]
+    assert [float(by_dtype(x, y)) for y in (1, 1, 1.5, 2)] == [2, 2, 3, 2]
+
+
 @pytest.mark.parametrize("change", ["shape", "size"])
 def test_an_argument_changed_while_it_is_passed(change):
     """A collection during the call, before the argument is read: the result is of what it then is, or was."""
