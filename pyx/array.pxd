@@ -36,7 +36,7 @@ cdef ArrayImpl held_value(MutableArray ref)         # RuntimeError for one that 
 cdef ArrayImpl from_host(object value, ShapedArray aval)
 cdef ArrayImpl from_buffer(object buffer, ShapedArray aval, object device, bint committed)
 cdef inline ArrayImpl from_memory(HostMemory memory, ShapedArray aval, object device, bint committed):
-    cdef inline ArrayImpl array = ArrayImpl.__new__(ArrayImpl)
+    cdef ArrayImpl array = ArrayImpl.__new__(ArrayImpl)
     array.aval = aval
     array.host_ = memory
     array.device_ = device
